@@ -1,0 +1,103 @@
+"""Calibrate ADCs: the current that one code stands for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from xbarc.hardware.schema import Adc as AdcDescription
+from xbarc.ir.executor import Batch, Executor
+from xbarc.ir.graph import Graph, Value
+from xbarc.ir.layer import Layer, layers
+from xbarc.ir.operators import CodeRange, CurrentRange
+from xbarc.ir.stages import Stage
+from xbarc.passes.magnitudes import Magnitudes
+
+
+@dataclass(frozen=True)
+class CalibrateAdc:
+    """Find one least significant bit a layer, by the hardware's range policy, from the currents of a sample.
+
+    A policy that looks at the sample never asks for steps below one unit of current: there is nothing between whole units.
+    ``unit`` takes the smallest power of two that covers every current that the cells can give, ``full-scale`` just that current,
+    ``fixed`` what the hardware says.
+
+    Attributes:
+        adc: bits and range policy.
+        batches: the sample; run with converted inputs and exact currents.
+        measured: whether the batches are real data.
+    """
+
+    name: ClassVar[str] = "calibrate-adc"
+    requires: ClassVar[Stage] = Stage.TILES
+    ensures: ClassVar[Stage] = Stage.RANGED
+
+    adc: AdcDescription
+    executor: Executor = field(repr=False)
+    batches: Iterable[Batch] = field(repr=False)
+    measured: bool = True
+
+    def run(self, graph: Graph) -> None:
+        found = layers(graph)
+        seen: dict[Value, Magnitudes] = {
+            layer.read.result: Magnitudes() for layer in found if layer.adc.codes is not None and layer.dac.codes is not None
+        }
+        if seen:
+            self.executor.observe(graph, self.batches, {value: magnitudes.add for value, magnitudes in seen.items()})
+        for layer in found:
+            codes = layer.adc.codes
+            if codes is None:
+                layer.adc.range = CurrentRange(1.0, "unlimited resolution", None, None, True)
+            else:
+                layer.adc.range = self._range(layer, codes, seen.get(layer.read.result, Magnitudes()))
+            layer.rescale.scale = (layer.rescale.unit_scale * layer.adc.range.lsb).astype(np.float32)
+
+    def _range(self, layer: Layer, codes: CodeRange, seen: Magnitudes) -> CurrentRange:
+        lowest, highest = current_bounds(layer)
+        reach = max(highest, -lowest)
+        sample = "calibration sample" if self.measured else "random inputs"
+        match self.adc.range:
+            case "fixed":
+                lsb, basis = float(self.adc.fixed_lsb or 1.0), "fixed by the hardware"
+            case "unit":
+                lsb, basis = 2.0 ** max(math.ceil(math.log2(max(reach / codes.high, 1.0))), 0), "whole range, power of two"
+            case "full-scale":
+                lsb, basis = reach / codes.high, "whole range"
+            case "percentile":
+                lsb = max(seen.percentile(self.adc.percentile) / codes.high, 1.0)
+                basis = f"{self.adc.percentile:g} % of the {sample}"
+            case _:
+                lsb = max(seen.least_squares_limit(codes.high) / codes.high, 1.0)
+                basis = f"least squares over the {sample}"
+        lsb = float(np.float32(lsb or 1.0))
+        lossless = lsb == 1.0 and codes.low <= lowest and highest <= codes.high and layer.read.pedestal == 0.0
+        limit = (codes.high + 0.5) * lsb
+        clipped = seen.share_beyond(limit) if seen.count else None
+        used = seen.largest / (codes.high * lsb) if seen.count else None
+        return CurrentRange(lsb, basis, clipped, used, lossless)
+
+
+def current_bounds(layer: Layer) -> tuple[float, float]:
+    """The smallest and the largest current that any column of any block can give, over all admissible input codes."""
+    codes = layer.dac.codes or CodeRange(-1, 1)
+    partition = layer.read.partition
+    data, reference = partition.data_columns, partition.reference_columns
+    lowest = highest = 0.0
+    for slice_levels in layer.read.levels:
+        for place in range(partition.stacked):
+            cells = slice_levels[:, place].astype(np.float64)
+            if layer.single_ended:
+                matrices = [plane + layer.read.pedestal for plane in cells]
+            else:
+                columns = cells[..., data] - (cells[..., reference] if reference else 0.0)
+                matrices = [columns[0] - columns[1] if len(columns) == 2 else columns[0]]
+            for matrix in matrices:
+                positive = np.maximum(matrix, 0.0).sum(axis=0)
+                negative = np.maximum(-matrix, 0.0).sum(axis=0)
+                highest = max(highest, float((positive * codes.high - negative * codes.low).max()))
+                lowest = min(lowest, float((positive * codes.low - negative * codes.high).min()))
+    return lowest, highest

@@ -1,0 +1,72 @@
+"""Encode weights: real numbers become integer levels of cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from xbarc.errors import InternalError
+from xbarc.hardware.schema import Cell, Weights
+from xbarc.ir.graph import Graph
+from xbarc.ir.operators import Encoding, MatVec
+from xbarc.ir.stages import Stage
+
+
+@dataclass(frozen=True)
+class EncodeWeights:
+    """Give every weight its cells: slices of the magnitude for a differential pair, of the offset code for an offset encoding.
+
+    With ``L`` levels a cell and ``S`` slices, a differential pair holds ``-(L^S - 1) .. L^S - 1``; an offset code holds
+    ``-(L^S - 1 - m) .. L^S - 1 - m`` around the middle ``m = L^S / 2``, which the reference column holds. The scale is the
+    largest magnitude of a column (or of the layer) over the largest of these integers.
+    """
+
+    name: ClassVar[str] = "encode-weights"
+    requires: ClassVar[Stage] = Stage.CALIBRATED
+    ensures: ClassVar[Stage] = Stage.ENCODED
+
+    cell: Cell
+    weights: Weights
+
+    def run(self, graph: Graph) -> None:
+        for product in graph.operators():
+            if isinstance(product, MatVec):
+                product.encoding = self._encode(product.weight)
+
+    def _encode(self, weight: np.ndarray) -> Encoding:
+        peak = np.abs(weight).max(axis=1)
+        if self.weights.scale == "layer":
+            peak = np.broadcast_to(peak.max(), peak.shape)
+        peak = np.where(peak > 0.0, peak, 1.0)
+        if self.cell.levels == "unlimited":
+            return self._encode_exactly(weight, peak)
+        base, slices = int(self.cell.levels), self.weights.slices
+        largest = base**slices - 1
+        middle = 0 if self.weights.encoding == "differential" else (largest + 1) // 2
+        scale = peak / (largest - middle)
+        signed = np.rint(weight / scale[:, None, :]).astype(np.int64)
+        if middle:
+            planes = [signed + middle]
+        else:
+            planes = [np.maximum(signed, 0), np.maximum(-signed, 0)]
+        powers = [base**power for power in reversed(range(slices))]
+        dtype = np.uint8 if base <= 256 else np.uint16
+        levels = np.empty((slices, len(planes), *weight.shape), dtype=dtype)
+        for place, power in enumerate(powers):
+            for polarity, plane in enumerate(planes):
+                levels[place, polarity] = plane // power % base
+        reference = np.array([middle // power % base for power in powers], dtype=dtype) if middle else None
+        return Encoding(levels, scale.reshape(-1), np.array(powers, dtype=np.float64), reference)
+
+    def _encode_exactly(self, weight: np.ndarray, peak: np.ndarray) -> Encoding:
+        """Targets that are not rounded: levels are shares of the full conductance range."""
+        if self.weights.slices != 1:
+            raise InternalError("unlimited levels cannot be sliced")
+        share = weight / peak[:, None, :]
+        if self.weights.encoding == "differential":
+            planes = [np.maximum(share, 0.0), np.maximum(-share, 0.0)]
+            return Encoding(np.stack(planes)[None], peak.reshape(-1), np.ones(1), None)
+        planes = [0.5 + 0.5 * share]
+        return Encoding(np.stack(planes)[None], 2.0 * peak.reshape(-1), np.ones(1), np.array([0.5]))

@@ -1,0 +1,138 @@
+"""Insert converters: each matrix product becomes the steps of the hardware, from its DAC to its rescaling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from xbarc.errors import InternalError
+from xbarc.hardware.schema import Hardware
+from xbarc.ir.graph import Graph, Value
+from xbarc.ir.layer import FLOAT32_EXACT
+from xbarc.ir.operators import Accumulate, Adc, CodeRange, Dac, Encoding, MatVec, Rescale, TileRead
+from xbarc.ir.partition import Partition
+from xbarc.ir.stages import Stage
+from xbarc.ir.types import float32
+
+
+@dataclass(frozen=True)
+class InsertConverters:
+    """Lower ``MatVec`` to ``Dac -> TileRead -> Adc -> Accumulate -> Rescale``. The ADC has its bits, not yet its range.
+
+    The ADC of a single-ended read is unsigned where input codes are; a negative code drives a negative current, so that with
+    signed codes it is signed.
+    """
+
+    name: ClassVar[str] = "insert-converters"
+    requires: ClassVar[Stage] = Stage.SPLIT
+    ensures: ClassVar[Stage] = Stage.TILES
+
+    hardware: Hardware
+
+    def run(self, graph: Graph) -> None:
+        for product in graph.operators():
+            if isinstance(product, MatVec):
+                self._lower(graph, product)
+
+    def _lower(self, graph: Graph, product: MatVec) -> None:
+        encoding, partition, found = product.encoding, product.partition, product.input_range
+        if encoding is None or partition is None or found is None:
+            raise InternalError(f"{product.name!r} is not ready for converters")
+        hardware, name = self.hardware, product.name
+        bits = hardware.dac.bits
+        codes = None if bits == "unlimited" else CodeRange.of_bits(bits, signed=found.signed)
+        scale = 1.0 if codes is None else float(np.float32(found.limit / codes.high))
+        levels = stack_levels(encoding, partition)
+        analog = hardware.weights.subtraction == "analog"
+        step = 1.0 if hardware.cell.levels == "unlimited" else 1.0 / (hardware.cell.levels - 1)
+        pedestal = 0.0 if analog else hardware.cell.g_min / ((hardware.cell.g_max - hardware.cell.g_min) * step)
+
+        def value(suffix: str) -> Value:
+            return Value(f"{name}.{suffix}", None)
+
+        dac = Dac(
+            name=name,
+            operands=[product.operand],
+            results=[Value(f"{name}.codes", product.operand.type)],
+            codes=codes,
+            scale=scale,
+            input_range=found,
+            sample_axis=product.sample_axis,
+        )
+        read = TileRead(
+            name=name,
+            operands=[dac.result],
+            results=[value("currents")],
+            source=product.source,
+            reason=product.reason,
+            levels=levels,
+            windows=product.windows,
+            partition=partition,
+            subtraction=hardware.weights.subtraction,
+            pedestal=pedestal,
+            double=codes is None or levels.dtype.kind == "f" or largest_sum(levels, partition, codes) > FLOAT32_EXACT,
+        )
+        bits = hardware.adc.bits
+        signed = analog or found.signed
+        adc = Adc(
+            name=name,
+            operands=[read.result],
+            results=[value("adc_codes")],
+            codes=None if bits == "unlimited" else CodeRange.of_bits(bits, signed=signed),
+        )
+        accumulate = Accumulate(
+            name=name,
+            operands=[adc.result],
+            results=[value("sums")],
+            slice_weights=encoding.slice_weights,
+            subtraction=hardware.weights.subtraction,
+        )
+        rescale = Rescale(
+            name=name,
+            operands=[accumulate.result],
+            results=[Value(product.result.hint, product.result.type or float32(None))],
+            unit_scale=encoding.scale * scale,
+            bias=None if product.bias is None else product.bias.astype(np.float32),
+        )
+        for operator in (dac, read, adc, accumulate):
+            graph.add(operator)
+        graph.replace(product, rescale)
+
+
+def stack_levels(encoding: Encoding, partition: Partition) -> np.ndarray:
+    """Cells as blocks: ``(S, P, D, R, C)``, reference columns in place, short blocks padded with level 0."""
+    slices, polarities, groups, rows, columns = encoding.levels.shape
+    together, diagonals = partition.groups_per_diagonal, partition.diagonals
+    shape = (slices, polarities, diagonals, partition.row_blocks * partition.block_rows, partition.stack_columns)
+    stack = np.zeros(shape, dtype=encoding.levels.dtype)
+    data = np.array(partition.data_columns)
+    if encoding.reference_levels is not None:
+        # Off the diagonal of groups an offset code stands for zero, as the reference column does.
+        filler = encoding.reference_levels.reshape(-1, 1, 1, 1)
+        for diagonal in range(diagonals):
+            stack[:, :, diagonal, : rows * partition.groups_in(diagonal)] = filler
+    for group in range(groups):
+        diagonal, place = divmod(group, together)
+        where = data[place * columns : (place + 1) * columns]
+        block = encoding.levels[:, :, group]
+        if where[-1] - where[0] + 1 == columns:
+            stack[:, :, diagonal, place * rows : (place + 1) * rows, where[0] : where[-1] + 1] = block
+        else:
+            stack[:, :, diagonal, place * rows : (place + 1) * rows, where] = block
+    return stack.reshape(slices, polarities, partition.stacked, partition.block_rows, partition.stack_columns)
+
+
+def largest_sum(levels: np.ndarray, partition: Partition, codes: CodeRange) -> int:
+    """The largest sum of magnitudes in any column of any block: what must stay exact while it is added up in any order.
+
+    Counted for each polarity by itself and for the pair subtracted, since one side may subtract before it adds up.
+    """
+    largest = 0
+    for block in np.moveaxis(levels, 2, 0):
+        for pair in block:
+            sums = pair.sum(axis=1, dtype=np.int64)
+            together = sums.sum(axis=0) if len(pair) == 2 else sums[0]
+            largest = max(largest, int(together.max(initial=0)))
+    return largest * max(codes.high, -codes.low)

@@ -1,0 +1,85 @@
+"""A histogram of magnitudes that grows with its data, and the converter ranges that follow from it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+_BINS = 8192
+
+
+class Magnitudes:
+    """How often each magnitude occurs, in bins of equal width from zero up.
+
+    The width is a power of two and doubles when a larger magnitude comes, so that the result does not depend on the order of
+    the data or on how it is cut into pieces.
+
+    Attributes:
+        count: values seen.
+        largest: largest magnitude seen.
+        negative: whether a negative value was seen.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.largest = 0.0
+        self.negative = False
+        self._width = 0.0
+        self._bins = np.zeros(_BINS, dtype=np.int64)
+
+    def add(self, values: np.ndarray) -> None:
+        """Count the magnitudes of an array of any shape."""
+        if values.size == 0:
+            return
+        magnitudes = np.abs(values).reshape(-1)
+        largest = float(magnitudes.max())
+        self.negative = self.negative or bool(values.min() < 0)
+        self.count += magnitudes.size
+        if largest == 0.0:
+            self._bins[0] += magnitudes.size
+            return
+        self._cover(largest)
+        self.largest = max(self.largest, largest)
+        places = (magnitudes * magnitudes.dtype.type(1.0 / self._width)).astype(np.int32)
+        self._bins += np.bincount(np.minimum(places, _BINS - 1), minlength=_BINS)
+
+    def _cover(self, largest: float) -> None:
+        needed = 2.0 ** (math.floor(math.log2(largest)) + 1) / _BINS
+        if self._width == 0.0:
+            self._width = needed
+        while self._width < needed:
+            self._bins = np.concatenate([self._bins.reshape(-1, 2).sum(axis=1), np.zeros(_BINS // 2, dtype=np.int64)])
+            self._width *= 2.0
+
+    def percentile(self, percent: float) -> float:
+        """The magnitude below which ``percent`` of the values lie, to the width of a bin."""
+        if self.largest == 0.0:
+            return 0.0
+        cumulated = np.cumsum(self._bins)
+        place = int(np.searchsorted(cumulated, percent / 100.0 * self.count, side="left"))
+        return min((place + 1) * self._width, self.largest)
+
+    def share_beyond(self, limit: float) -> float:
+        """Share of the values whose magnitude exceeds ``limit``, to the width of a bin."""
+        if self.count == 0 or limit >= self.largest:
+            return 0.0
+        return float(self._bins[math.ceil(limit / self._width) :].sum()) / self.count
+
+    def least_squares_limit(self, steps: int) -> float:
+        """The range end that makes the mean squared error of a converter least.
+
+        Within the range a value is off by a uniformly distributed part of one step, ``step^2 / 12`` on average; beyond it, by
+        its distance from the end. ``steps`` is the number of steps from zero to the end.
+        """
+        if self.largest == 0.0:
+            return 0.0
+        centres = (np.arange(_BINS) + 0.5) * self._width
+        best, least = self.largest, math.inf
+        for limit in self.largest * np.arange(1, 257) / 256:
+            beyond = centres > limit
+            rounding = self._bins[~beyond].sum() * (limit / steps) ** 2 / 12
+            error = rounding + float((self._bins[beyond] * (centres[beyond] - limit) ** 2).sum())
+            if error < least:
+                best, least = float(limit), error
+        return best

@@ -1,0 +1,53 @@
+"""Host operators: a region of ONNX operators, run by onnxruntime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal
+
+import numpy as np
+import onnxruntime as ort
+
+from xbarc.errors import ModelError
+
+#: How far onnxruntime may rewrite host operators; fused operators may round differently.
+Optimization = Literal["disabled", "basic", "extended", "all"]
+
+_LEVELS: Final = {
+    "disabled": ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
+    "basic": ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    "extended": ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
+}
+
+
+class HostModel:
+    """A model that onnxruntime executes.
+
+    Raises:
+        ModelError: onnxruntime refuses it or fails while it runs; the message is onnxruntime's.
+    """
+
+    def __init__(self, model: bytes | str, *, threads: int = 1, optimization: Optimization = "basic") -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.graph_optimization_level = _LEVELS[optimization]
+        options.log_severity_level = 3
+        try:
+            self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise ModelError(f"onnxruntime cannot load host operators: {_message(error)}") from error
+
+    def run(self, feeds: Mapping[str, np.ndarray], fetch: Sequence[str]) -> list[np.ndarray]:
+        """The named outputs."""
+        try:
+            results: list[np.ndarray] = self._session.run(list(fetch), dict(feeds))
+        except Exception as error:
+            raise ModelError(f"onnxruntime fails on host operators: {_message(error)}") from error
+        return results
+
+
+def _message(error: Exception) -> str:
+    """The last part of onnxruntime's message: what comes before are its own files and lines."""
+    return str(error).strip().splitlines()[0].rsplit(" : ", maxsplit=1)[-1] if str(error).strip() else type(error).__name__

@@ -1,0 +1,134 @@
+"""The periphery around the products, compiled: converters, windows, accumulation. Arrays and numbers only.
+
+All kernels release the interpreter lock, so that panels can run on several threads, and all stand in one file: a cached kernel
+does not notice that a callee in another file has changed. None allows the compiler to reorder or to fuse floating-point
+operations: results must equal those of onnxruntime bit for bit.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+_compile = numba.njit(cache=True, nogil=True)
+
+
+@_compile
+def convert_inputs(x, codes, begin, scale, low, high):  # type: ignore[no-untyped-def]
+    """DAC: ``codes = clip(round_half_even(x / scale), low, high)``, written into the middle of a padded array.
+
+    Args:
+        x: ``(planes, a, b, c)`` float32; ``planes`` are images times channels, unused spatial axes have size 1.
+        codes: ``(planes, padded a, padded b, padded c)``, zero where there is padding.
+        begin: padding before each spatial axis.
+        scale, low, high: float32; the ends of the range are integers, so that rounding and clipping may change places.
+    """
+    planes, size_a, size_b, size_c = x.shape
+    for plane in range(planes):
+        for a in range(size_a):
+            for b in range(size_b):
+                source = x[plane, a, b]
+                target = codes[plane, a + begin[0], b + begin[1]]
+                for c in range(size_c):
+                    target[c + begin[2]] = np.rint(min(max(source[c] / scale, low), high))
+
+
+@_compile
+def copy_inputs(x, codes, begin):  # type: ignore[no-untyped-def]
+    """As :func:`convert_inputs`, for a DAC of unlimited resolution."""
+    planes, size_a, size_b, size_c = x.shape
+    for plane in range(planes):
+        for a in range(size_a):
+            for b in range(size_b):
+                for c in range(size_c):
+                    codes[plane, a + begin[0], b + begin[1], c + begin[2]] = x[plane, a, b, c]
+
+
+@_compile
+def gather_windows(codes, first, count, image_size, window_offset, row_offset, panel):  # type: ignore[no-untyped-def]
+    """Collect windows ``first .. first + count`` of all images into a panel, one a row; further rows become zero.
+
+    Args:
+        codes: flat; image after image of ``image_size`` elements.
+        window_offset, row_offset: element ``row`` of window ``w`` lies at ``window_offset[w] + row_offset[row]`` of its image.
+        panel: ``(windows a panel, rows)``.
+    """
+    windows = window_offset.shape[0]
+    for place in range(panel.shape[0]):
+        target = panel[place]
+        if place < count:
+            image, window = divmod(first + place, windows)
+            base = image * image_size + window_offset[window]
+            for row in range(row_offset.shape[0]):
+                target[row] = codes[base + row_offset[row]]
+        else:
+            target[:] = 0
+
+
+@_compile
+def add_pedestal(panel, currents, pedestal):  # type: ignore[no-untyped-def]
+    """Add what the ``g_min`` of every cell carries: ``pedestal`` units for each input code."""
+    for window in range(currents.shape[0]):
+        total = panel.dtype.type(0)
+        for row in range(panel.shape[1]):
+            total += panel[window, row]
+        extra = total * pedestal
+        for column in range(currents.shape[1]):
+            currents[window, column] = currents[window, column] + extra
+
+
+@_compile
+def convert_and_add(currents, count, lsb, low, high, weight, sums):  # type: ignore[no-untyped-def]
+    """ADC and accumulation: ``sums += weight * clip(round_half_even(currents / lsb), low, high)``."""
+    for window in range(count):
+        source, target = currents[window], sums[window]
+        for column in range(source.shape[0]):
+            target[column] += weight * np.rint(min(max(source[column] / lsb, low), high))
+
+
+@_compile
+def convert_subtract_and_add(  # type: ignore[no-untyped-def]
+    currents, count, lsb, low, high, weight, data_columns, reference_columns, sums
+):
+    """As :func:`convert_and_add` for single-ended columns, each less the code of its reference column."""
+    for window in range(count):
+        source, target = currents[window], sums[window]
+        for column in range(source.shape[0]):
+            source[column] = np.rint(min(max(source[column] / lsb, low), high))
+        for column in range(data_columns.shape[0]):
+            target[column] += weight * (source[data_columns[column]] - source[reference_columns[column]])
+
+
+@_compile
+def add(currents, count, weight, sums):  # type: ignore[no-untyped-def]
+    """Accumulation behind an ADC of unlimited resolution."""
+    for window in range(count):
+        source, target = currents[window], sums[window]
+        for column in range(source.shape[0]):
+            target[column] += weight * source[column]
+
+
+@_compile
+def subtract_and_add(currents, count, weight, data_columns, reference_columns, sums):  # type: ignore[no-untyped-def]
+    """As :func:`add` for single-ended columns, each less its reference column."""
+    for window in range(count):
+        source, target = currents[window], sums[window]
+        for column in range(data_columns.shape[0]):
+            target[column] += weight * (source[data_columns[column]] - source[reference_columns[column]])
+
+
+@_compile
+def rescale(sums, first, count, windows, column_start, columns, scale, bias, y):  # type: ignore[no-untyped-def]
+    """``y = float32(sum) * scale + bias``, written to the place of the window in the output.
+
+    Args:
+        sums: ``(windows a panel, at least columns)``.
+        windows: windows of one image.
+        column_start, columns: which columns of the layer these are.
+        y: ``(images, columns of the layer, windows)`` float32.
+    """
+    for place in range(count):
+        image, window = divmod(first + place, windows)
+        for column in range(columns):
+            n = column_start + column
+            y[image, n, window] = np.float32(sums[place, column]) * scale[n] + bias[n]

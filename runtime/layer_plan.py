@@ -1,0 +1,139 @@
+"""What the runtime needs of a layer: matrices, offsets and numbers, made once when a program is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from xbarc.ir.layer import Layer
+from xbarc.ir.operators import CodeRange
+from xbarc.ir.windows import Windows
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The reads of one row block of one diagonal: everything that shares one panel of windows.
+
+    Attributes:
+        rows: first and last-but-one row in the layer's matrix (groups laid end to end).
+        matrices: ``(rows, columns)`` levels, or differences of levels where currents are subtracted; one a slice and, where
+            they are converted apart, one a polarity.
+        weights: what the codes of each matrix count in the sum.
+    """
+
+    rows: tuple[int, int]
+    matrices: tuple[np.ndarray, ...]
+    weights: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Diagonal:
+    """Columns that are read together, and the row blocks whose partial sums they add up."""
+
+    first_column: int
+    columns: int
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerPlan:
+    """One layer, ready to run.
+
+    Attributes:
+        name: for messages.
+        windows, channels: geometry of the input.
+        columns: outputs a window.
+        dac_codes, dac_scale: input conversion; no codes: unlimited.
+        adc_codes, lsb: output conversion.
+        dtype: of codes, levels and currents: float32 where all sums are exact in it, otherwise float64.
+        sum_dtype: of accumulated codes.
+        pedestal: units of current a code that ``g_min`` adds.
+        data_columns, reference_columns: where columns and their references lie in a single-ended read with reference columns.
+        diagonals: the matrices.
+        scale, bias: ``(columns,)`` float32.
+    """
+
+    name: str
+    windows: Windows
+    channels: int
+    columns: int
+    dac_codes: CodeRange | None
+    dac_scale: float
+    adc_codes: CodeRange | None
+    lsb: float
+    dtype: np.dtype
+    sum_dtype: np.dtype
+    pedestal: float
+    data_columns: np.ndarray | None
+    reference_columns: np.ndarray | None
+    diagonals: tuple[Diagonal, ...]
+    scale: np.ndarray
+    bias: np.ndarray
+
+
+def layer_plan(layer: Layer, *, convert_outputs: bool = True) -> LayerPlan:
+    """The plan of a layer.
+
+    Args:
+        layer: from a program.
+        convert_outputs: without it, or without a range, the ADC passes currents as they are.
+    """
+    read, partition = layer.read, layer.read.partition
+    convert = convert_outputs and layer.adc.codes is not None and layer.adc.range is not None
+    dtype = np.dtype(np.float64 if read.double else np.float32)
+    columns = partition.groups * partition.columns
+    scale = layer.rescale.scale if convert and layer.rescale.scale is not None else layer.rescale.unit_scale
+    references = partition.reference_column and layer.single_ended
+    return LayerPlan(
+        name=layer.name,
+        windows=read.windows,
+        channels=partition.groups * partition.rows // read.windows.kernel_size,
+        columns=columns,
+        dac_codes=layer.dac.codes,
+        dac_scale=layer.dac.scale,
+        adc_codes=layer.adc.codes if convert else None,
+        lsb=layer.adc.range.lsb if layer.adc.range is not None else 1.0,
+        dtype=dtype,
+        sum_dtype=np.dtype(np.float64 if layer.double_sums or not convert else np.float32),
+        pedestal=read.pedestal,
+        data_columns=np.array(partition.data_columns) if references else None,
+        reference_columns=np.array(partition.reference_columns) if references else None,
+        diagonals=tuple(_diagonal(layer, index, dtype) for index in range(partition.diagonals)),
+        scale=np.ascontiguousarray(scale, dtype=np.float32),
+        bias=np.zeros(columns, np.float32) if layer.rescale.bias is None else np.ascontiguousarray(layer.rescale.bias),
+    )
+
+
+def _diagonal(layer: Layer, index: int, dtype: np.dtype) -> Diagonal:
+    partition = layer.read.partition
+    first_row = index * partition.diagonal_rows
+    blocks = []
+    for row_block in range(partition.row_blocks):
+        rows = partition.rows_in(index, row_block)
+        start = first_row + row_block * partition.block_rows
+        matrices, weights = [], []
+        place = index * partition.row_blocks + row_block
+        for matrix, weight in _matrices(layer, place, rows, dtype):
+            matrices.append(matrix)
+            weights.append(weight)
+        blocks.append(Block((start, start + rows), tuple(matrices), tuple(weights)))
+    first_column = index * partition.diagonal_columns
+    return Diagonal(first_column, partition.columns * partition.groups_in(index), tuple(blocks))
+
+
+def _matrices(layer: Layer, place: int, rows: int, dtype: np.dtype) -> Iterator[tuple[np.ndarray, float]]:
+    """The matrices of one block and the weights of their codes."""
+    partition = layer.read.partition
+    for cells, weight in zip(layer.read.levels[:, :, place, :rows], layer.accumulate.slice_weights, strict=True):
+        planes = cells.astype(dtype)
+        if layer.single_ended:
+            signs = (1.0, -1.0) if len(planes) == 2 else (1.0,)
+            for plane, sign in zip(planes, signs, strict=True):
+                yield np.ascontiguousarray(plane), float(weight) * sign
+        elif partition.reference_column:
+            difference = planes[0][:, partition.data_columns] - planes[0][:, partition.reference_columns]
+            yield np.ascontiguousarray(difference), float(weight)
+        else:
+            yield planes[0] - planes[1], float(weight)

@@ -1,0 +1,176 @@
+"""Run one layer: panels of windows, each through every block, on several threads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+
+import numpy as np
+
+from xbarc.errors import DataError
+from xbarc.runtime import kernels
+from xbarc.runtime.layer_plan import Diagonal, LayerPlan
+
+#: Called with pieces ``(windows, columns)`` of the currents of any block.
+CurrentVisitor = Callable[[np.ndarray], None]
+
+
+def run_layer(
+    plan: LayerPlan, x: np.ndarray, pool: ThreadPoolExecutor, threads: int, visit: CurrentVisitor | None = None
+) -> np.ndarray:
+    """The layer's output for an input ``(images, channels, *spatial)``, or ``(..., rows)`` for a plain product.
+
+    The result depends on each window alone: not on how many windows there are, nor on the number of threads.
+
+    Raises:
+        DataError: an input of the wrong shape.
+    """
+    _check_shape(plan, x)
+    spatial = x.shape[2:] if plan.windows.rank else ()
+    images = x.shape[0] if plan.windows.rank else math.prod(x.shape[:-1])
+    sizes = plan.windows.output_sizes(spatial)
+    windows = math.prod(sizes)
+    y = np.empty((images, plan.columns, windows), dtype=np.float32)
+    if y.size:
+        codes = _convert_inputs(plan, x.reshape(images, plan.channels, *spatial))
+        window_offset, row_offset = plan.windows.offsets(plan.channels, spatial)
+        lock = Lock()
+
+        def visit_alone(currents: np.ndarray) -> None:
+            if visit is not None:
+                with lock:
+                    visit(currents)
+
+        panel = _panel_windows(windows)
+        panels = math.ceil(images * windows / panel)
+        share = math.ceil(panels / threads)
+        work = [
+            pool.submit(
+                _run_panels,
+                plan,
+                codes.reshape(-1),
+                codes[0].size,
+                window_offset,
+                row_offset,
+                range(start, min(start + share, panels)),
+                panel,
+                y,
+                visit_alone if visit is not None else None,
+            )
+            for start in range(0, panels, share)
+        ]
+        for part in work:
+            part.result()
+    if plan.windows.rank == 0:
+        return y.reshape(*x.shape[:-1], plan.columns)
+    return y.reshape(images, plan.columns, *sizes)
+
+
+def _check_shape(plan: LayerPlan, x: np.ndarray) -> None:
+    if plan.windows.rank == 0:
+        fits, expected = x.ndim >= 1 and x.shape[-1] == plan.channels, f"(..., {plan.channels})"
+    else:
+        fits = x.ndim == plan.windows.rank + 2 and x.shape[1] == plan.channels
+        expected = f"(images, {plan.channels}, {', '.join(['size'] * plan.windows.rank)})"
+    if not fits:
+        raise DataError(
+            f"the input has shape {x.shape}, expected {expected}",
+            where=f"layer {plan.name!r}",
+            fix="feed data of the shape that the model declares",
+        )
+
+
+def _panel_windows(windows: int) -> int:
+    """Windows a panel: by the layer's geometry alone, never by the batch, since BLAS may round by shape."""
+    if windows >= 256:
+        return 256
+    return 128 if windows > 1 else 64
+
+
+def _convert_inputs(plan: LayerPlan, x: np.ndarray) -> np.ndarray:
+    """Codes of the whole input, ``(images, channels, *padded spatial)``."""
+    padding = plan.windows.padding(x.shape[2:])
+    padded = [size + begin + end for size, (begin, end) in zip(x.shape[2:], padding, strict=True)]
+    codes = np.zeros((*x.shape[:2], *padded), dtype=plan.dtype)
+    planes = x.shape[0] * x.shape[1]
+    ones = (1,) * (3 - len(padded)) if len(padded) <= 3 else ()
+    # Up to three spatial axes are looped over; of more, only the last three can be padded apart.
+    if len(padded) > 3:
+        interior = tuple(slice(begin, begin + size) for (begin, _), size in zip(padding, x.shape[2:], strict=True))
+        codes[(slice(None), slice(None), *interior)] = _converted(plan, x)
+        return codes
+    begin = np.array([*(0 for _ in ones), *(before for before, _ in padding)], dtype=np.int64)
+    source = np.ascontiguousarray(x, dtype=np.float32).reshape(planes, *ones, *x.shape[2:])
+    target = codes.reshape(planes, *ones, *padded)
+    if plan.dac_codes is None:
+        kernels.copy_inputs(source, target, begin)
+    else:
+        low, high = np.float32(plan.dac_codes.low), np.float32(plan.dac_codes.high)
+        kernels.convert_inputs(source, target, begin, np.float32(plan.dac_scale), low, high)
+    return codes
+
+
+def _converted(plan: LayerPlan, x: np.ndarray) -> np.ndarray:
+    if plan.dac_codes is None:
+        return x
+    return np.clip(np.rint(x / np.float32(plan.dac_scale)), plan.dac_codes.low, plan.dac_codes.high)
+
+
+def _run_panels(
+    plan: LayerPlan,
+    codes: np.ndarray,
+    image_size: int,
+    window_offset: np.ndarray,
+    row_offset: np.ndarray,
+    panels: range,
+    panel_windows: int,
+    y: np.ndarray,
+    visit: CurrentVisitor | None,
+) -> None:
+    total = y.shape[0] * y.shape[2]
+    for diagonal in plan.diagonals:
+        sums = np.zeros((panel_windows, diagonal.blocks[0].matrices[0].shape[1]), dtype=plan.sum_dtype)
+        inputs = [np.empty((panel_windows, block.rows[1] - block.rows[0]), dtype=plan.dtype) for block in diagonal.blocks]
+        currents = np.empty((panel_windows, diagonal.blocks[0].matrices[0].shape[1]), dtype=plan.dtype)
+        for number in panels:
+            first = number * panel_windows
+            count = min(panel_windows, total - first)
+            sums[:] = 0
+            for block, panel in zip(diagonal.blocks, inputs, strict=True):
+                rows = row_offset[block.rows[0] : block.rows[1]]
+                kernels.gather_windows(codes, first, count, image_size, window_offset, rows, panel)
+                for matrix, weight in zip(block.matrices, block.weights, strict=True):
+                    np.matmul(panel, matrix, out=currents)
+                    if plan.pedestal:
+                        kernels.add_pedestal(panel, currents, plan.dtype.type(plan.pedestal))
+                    if visit is not None:
+                        visit(_data(plan, diagonal, currents[:count]))
+                    _accumulate(plan, currents, count, weight, sums)
+            kernels.rescale(
+                sums, first, count, y.shape[2], diagonal.first_column, diagonal.columns, plan.scale, plan.bias, y
+            )
+
+
+def _data(plan: LayerPlan, diagonal: Diagonal, currents: np.ndarray) -> np.ndarray:
+    """Currents of columns that hold weights."""
+    return currents if plan.data_columns is not None else currents[:, : diagonal.columns]
+
+
+def _accumulate(plan: LayerPlan, currents: np.ndarray, count: int, weight: float, sums: np.ndarray) -> None:
+    factor = plan.sum_dtype.type(weight)
+    if plan.adc_codes is None:
+        if plan.data_columns is None:
+            kernels.add(currents, count, factor, sums)
+        else:
+            kernels.subtract_and_add(currents, count, factor, plan.data_columns, plan.reference_columns, sums)
+        return
+    as_current = plan.dtype.type
+    low, high, lsb = as_current(plan.adc_codes.low), as_current(plan.adc_codes.high), as_current(plan.lsb)
+    if plan.data_columns is None:
+        kernels.convert_and_add(currents, count, lsb, low, high, factor, sums)
+    else:
+        kernels.convert_subtract_and_add(
+            currents, count, lsb, low, high, factor, plan.data_columns, plan.reference_columns, sums
+        )

@@ -1,0 +1,1 @@
+"""What Python programs call: compile, load, write a chip, run, evaluate."""

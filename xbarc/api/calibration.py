@@ -1,0 +1,86 @@
+"""The sample that converter ranges are found with: real data, or random inputs where there are none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from xbarc.api.data import InputSpec, Samples, open_data, samples_from_arrays, samples_from_batches
+from xbarc.errors import DataError
+from xbarc.ir.executor import Batch
+from xbarc.random import standard_normal
+
+CalibrationLike = str | os.PathLike[str] | Mapping[str, np.ndarray] | np.ndarray | Iterable[Any] | None
+
+_RANDOM_SAMPLES = 8
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A sample that can be read again and again.
+
+    Attributes:
+        samples: the data.
+        batch_size: samples at a time; ``None``: all at once.
+        measured: whether it is real data.
+        origin: the file, or what else it is, for the program's provenance.
+    """
+
+    samples: Samples
+    batch_size: int | None
+    measured: bool
+    origin: str
+
+    def __iter__(self) -> Iterator[Batch]:
+        return iter(self.samples.batches(self.batch_size or self.samples.count or 2**31))
+
+    def facts(self) -> dict[str, Any]:
+        """What a program remembers of it."""
+        known = {"measured": self.measured, "origin": self.origin, "samples": self.samples.count}
+        return known | {"sha256": self.samples.sha256() if self.measured else None}
+
+
+def calibration_of(given: CalibrationLike, specs: list[InputSpec], batch_size: int | None) -> Calibration:
+    """The calibration sample in any of its forms; random inputs where none is given.
+
+    Raises:
+        DataError: data that do not fit the model, or an iterator, which can be read only once.
+    """
+    if given is None:
+        return Calibration(_random_samples(specs), batch_size, False, "seeded standard-normal inputs")
+    if isinstance(given, str | os.PathLike):
+        return Calibration(open_data(given, specs), batch_size, True, os.path.abspath(given))
+    if isinstance(given, Mapping | np.ndarray):
+        return Calibration(samples_from_arrays(given, specs), batch_size, True, "arrays")
+    if iter(given) is given:
+        raise DataError(
+            "the calibration sample is an iterator, and it has to be read more than once",
+            fix="pass arrays, a file, or a list of batches",
+        )
+    return Calibration(samples_from_batches(given, specs), batch_size, True, "batches")
+
+
+def _random_samples(specs: list[InputSpec]) -> Samples:
+    """Standard-normal inputs; of integer inputs, their magnitudes rounded."""
+    arrays = {}
+    for spec in specs:
+        first = spec.shape[0] if spec.shape and spec.shape[0] is not None else _RANDOM_SAMPLES
+        unknown = [axis for axis, size in enumerate(spec.shape) if size is None and axis > 0]
+        if unknown:
+            raise DataError(
+                f"the input {spec.name!r} has no fixed size along axis {unknown[0]}, so random inputs cannot be made for it",
+                where=f"input {spec.name!r}, {spec}",
+                fix="give a calibration sample (--calibrate DATA.npz)",
+            )
+        shape = (first, *(size or 1 for size in spec.shape[1:]))
+        normal = standard_normal(shape, seed=0, place=f"calibration {spec.name}")
+        if spec.dtype.kind in "iu":
+            normal = np.rint(np.abs(normal))
+        elif spec.dtype.kind == "b":
+            normal = normal > 0
+        arrays[spec.name] = normal.astype(spec.dtype)
+    return samples_from_arrays(arrays, specs)

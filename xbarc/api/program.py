@@ -1,0 +1,149 @@
+"""Programs: compiled models in memory, saved and loaded as ONNX."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import onnx
+
+from xbarc.api.chip import Chip
+from xbarc.api.data import InputSpec
+from xbarc.api.evaluation import unchanged
+from xbarc.api.files import atomic_path, atomic_paths
+from xbarc.api.source import ModelLike, input_specs
+from xbarc.devices.ideal import find_device
+from xbarc.errors import HardwareError, ProgramError, XbarcError
+from xbarc.hardware.schema import Hardware
+from xbarc.ir.graph import Graph
+from xbarc.ir.printer import print_graph
+from xbarc.onnx_io.files import read_file
+from xbarc.onnx_io.program import StoredProgram, read_program, write_program
+from xbarc.report.utilisation import UtilisationReport, utilisation_report
+
+if TYPE_CHECKING:
+    from xbarc.runtime.host import Optimization
+
+#: Weights beyond this many bytes go to a file beside the program: protobuf ends at 2 GiB.
+_EXTERNAL_DATA_BYTES = 2**30
+
+
+@dataclass(frozen=True)
+class Program:
+    """A compiled model: what goes where, with target levels, ranges and scales. Deterministic.
+
+    Attributes:
+        graph: the IR at its last stage.
+        hardware: what it was compiled for.
+        facts: provenance, options and calibration, as plain JSON data.
+        source: the model it was compiled from, where that came from memory.
+    """
+
+    graph: Graph
+    hardware: Hardware
+    facts: Mapping[str, Any]
+    source: onnx.ModelProto | None = field(default=None, repr=False)
+
+    @property
+    def inputs(self) -> list[InputSpec]:
+        """What data must look like to be fed to it."""
+        return input_specs(self.graph)
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether converter ranges came from real data."""
+        return bool(self.facts["calibration"]["measured"])
+
+    def write(
+        self, device: str = "ideal", *, threads: int | None = None, optimization: Optimization = "basic"
+    ) -> Chip:
+        """Write the program on a chip.
+
+        Args:
+            device: ``ideal``.
+            threads: all that the process may use by default.
+            optimization: how far onnxruntime may rewrite host operators.
+
+        Raises:
+            UsageError: an unknown device.
+        """
+        find_device(device)
+        return Chip(self, threads=threads, optimization=optimization)
+
+    def report(self) -> UtilisationReport:
+        """Where tiles and cells go."""
+        return utilisation_report(self.graph, self.hardware, self.facts)
+
+    def text(self) -> str:
+        """The program's IR as text."""
+        return print_graph(self.graph)
+
+    def model(self) -> onnx.ModelProto:
+        """The program as an ONNX model that onnxruntime executes."""
+        return write_program(StoredProgram(self.graph, {**self.facts, "hardware": self.hardware.to_dict()}))
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the program to a file, and beside it a file of weights where it is too large for one.
+
+        Raises:
+            XbarcError: the file cannot be written.
+        """
+        target = Path(path)
+        model = self.model()
+        if model.ByteSize() < _EXTERNAL_DATA_BYTES:
+            with atomic_path(target) as aside:
+                aside.write_bytes(model.SerializeToString())
+            return target
+        weights = target.with_name(target.name + ".data")
+        with atomic_paths(weights, target) as (_, aside):
+            onnx.save_model(model, aside, save_as_external_data=True, location=weights.name, size_threshold=1024)
+        return target
+
+    def source_model(self) -> tuple[ModelLike | None, str | None]:
+        """The model that this was compiled from, or why it is not to be had."""
+        if self.source is not None:
+            return self.source, None
+        known = self.facts["source"]
+        if known["path"] is None:
+            return None, "the program was compiled from a model in memory; give it as reference"
+        path = Path(known["path"])
+        if not path.is_file():
+            return None, f"the source model {path} is gone; give it as reference"
+        if not unchanged(path, known["sha256"]):
+            return None, f"the source model {path} has changed since it was compiled; give the right one as reference"
+        return path, None
+
+
+def load(program: str | os.PathLike[str] | onnx.ModelProto) -> Program:
+    """Load a compiled program.
+
+    Raises:
+        ModelError: the file is no ONNX model.
+        ProgramError: it is no program, damaged, or made by a newer schema.
+    """
+    if isinstance(program, onnx.ModelProto):
+        model, where = program, "the given model"
+    else:
+        model, where = read_file(Path(program)), str(program)
+    stored = read_program(model, where=where)
+    facts = dict(stored.facts)
+    try:
+        hardware = Hardware.from_dict(facts.pop("hardware"))
+        known = facts["source"], facts["calibration"]["measured"]
+    except (KeyError, TypeError, HardwareError) as error:
+        raise ProgramError(f"the program is damaged: {error}", where=where, fix="compile the model again") from error
+    del known
+    return Program(stored.graph, hardware, facts)
+
+
+def is_loadable(path: Path) -> bool:
+    """Whether a file is a compiled program."""
+    from xbarc.onnx_io.program import is_program
+
+    try:
+        return is_program(onnx.load(path, load_external_data=False))
+    except (OSError, ValueError, XbarcError):
+        return False

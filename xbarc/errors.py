@@ -1,0 +1,65 @@
+"""What can go wrong by a user's doing, told as: what is wrong, where, and what to do.
+
+Every error that a user can cause is an :class:`XbarcError`. The command line prints it without a traceback and exits with
+:attr:`XbarcError.exit_code`: 1 where the job failed, 2 where the command was used wrongly.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class XbarcError(Exception):
+    """An error that a user can act on.
+
+    Args:
+        what: what is wrong, with the offending value.
+        where: the place: a file, a node, a key with its line.
+        fix: what to do about it.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, what: str, *, where: str | None = None, fix: str | None = None) -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.fix = fix
+
+    def __str__(self) -> str:
+        lines = [self.what]
+        if self.where:
+            lines.append(f"  where: {self.where}")
+        if self.fix:
+            lines.append(f"  fix:   {self.fix}")
+        return "\n".join(lines)
+
+
+class ModelError(XbarcError):
+    """A source model that cannot be read or compiled."""
+
+
+class DataError(XbarcError):
+    """Input, calibration or test data that does not fit the model."""
+
+
+class HardwareError(XbarcError):
+    """A hardware description that is malformed or cannot work."""
+
+
+class ProgramError(XbarcError):
+    """A compiled program that cannot be read or run."""
+
+
+class CapacityError(XbarcError):
+    """A model that needs more tiles than the chip has."""
+
+
+class UsageError(XbarcError):
+    """A command or call that asks for something that does not exist."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class InternalError(Exception):
+    """A broken invariant of the compiler itself: a defect of xbarc, never the user's fault."""

@@ -1,0 +1,117 @@
+"""The keys that a hardware description may give, read off its JSON schema: what each means and what it may be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import Any
+
+from pydantic import BaseModel
+
+Path = tuple[str | int, ...]
+"""Where a value stands in a description: ``("adc", "bits")``; a number counts the items of a list."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of a description.
+
+    Attributes:
+        meaning: what the value says, in one sentence.
+        expected: what may stand there, worded to follow "give": ``a whole number from 2 to 16 or "unlimited"``.
+        is_table: whether other keys stand below it.
+        required: whether it has no default.
+    """
+
+    meaning: str
+    expected: str
+    is_table: bool
+    required: bool
+
+
+def known_keys(model: type[BaseModel]) -> dict[Path, Key]:
+    """Every key of a pydantic model by its path, tables before the keys in them, in the order of the model."""
+    schema = model.model_json_schema()
+    return dict(_walk((), schema, schema.get("$defs", {})))
+
+
+def dotted(path: Path) -> str:
+    """``("adc", "bits")`` as ``adc.bits``, ``("sources", 1)`` as ``sources[1]``."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".")
+
+
+def nearest(path: Path, candidates: Iterable[Path]) -> Path | None:
+    """The candidate that a writer of ``path`` most likely meant, or None where nothing is near.
+
+    The last part counts twice, once alone and once in the whole: a known key in the wrong table is near, too.
+    """
+
+    def likeness(candidate: Path) -> float:
+        return _likeness(dotted(path), dotted(candidate)) + _likeness(str(path[-1]), str(candidate[-1]))
+
+    best = max(candidates, key=likeness, default=None)
+    # 2.0 is the same key. From 1.2 on the suggestions for slips of the pen are right; below, they are guesses.
+    return best if best is not None and likeness(best) >= 1.2 else None
+
+
+def listed(words: Iterable[str], *, last: str = "and") -> str:
+    """``a, b and c``."""
+    *head, tail = words
+    return f"{', '.join(head)} {last} {tail}" if head else tail
+
+
+def _likeness(left: str, right: str) -> float:
+    return SequenceMatcher(None, left, right, autojunk=False).ratio()
+
+
+def _walk(path: Path, table: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterator[tuple[Path, Key]]:
+    for name, node in table["properties"].items():
+        reference = node.get("$ref", "").removeprefix("#/$defs/")
+        yield (
+            (*path, name),
+            Key(
+                meaning=node.get("description", ""),
+                expected="a table" if reference else _expected(node),
+                is_table=bool(reference),
+                required=name in table.get("required", ()),
+            ),
+        )
+        if reference:
+            yield from _walk((*path, name), definitions[reference], definitions)
+
+
+def _expected(node: Mapping[str, Any]) -> str:
+    if "anyOf" in node:
+        # null stands for "not given", which a file says by leaving the key out.
+        return listed((_expected(choice) for choice in node["anyOf"] if choice.get("type") != "null"), last="or")
+    if "const" in node:
+        return f'"{node["const"]}"'
+    if "enum" in node:
+        return listed((f'"{choice}"' for choice in node["enum"]), last="or")
+    if node["type"] == "array":
+        return "a list of strings"
+    if node["type"] == "string":
+        return _expected_string(node)
+    return ("a whole number" if node["type"] == "integer" else "a number") + _bounds(node)
+
+
+def _expected_string(node: Mapping[str, Any]) -> str:
+    if "examples" in node:
+        return f'a {node["format"]} as a string with its unit, such as "{node["examples"][0]}"'
+    return "a string that is not empty" if node.get("minLength") else "a string"
+
+
+def _bounds(node: Mapping[str, Any]) -> str:
+    low, above, high = node.get("minimum"), node.get("exclusiveMinimum"), node.get("maximum")
+    if low is not None and high is not None:
+        return f" from {low} to {high}"
+    words = []
+    if low is not None:
+        words.append(f" of at least {low}")
+    if above is not None:
+        words.append(f" above {above}")
+    if high is not None:
+        words.append(f" up to {high}")
+    return " and".join(words)

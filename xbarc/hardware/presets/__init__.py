@@ -1,0 +1,1 @@
+"""Hardware descriptions that come with xbarc, one TOML file each."""

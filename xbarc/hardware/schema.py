@@ -1,0 +1,295 @@
+"""The hardware that a model is compiled for: cells, tiles, converters, chip.
+
+All quantities are SI floats here; files and dictionaries spell them with a unit (``g_max = "25 uS"``). Objects are
+immutable and valid: make them with :meth:`Hardware.from_dict` or ``xbarc.hardware.load.load_hardware``.
+
+The words ``"unit"`` and *units* of a column current mean one conductance step times one input code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+
+from xbarc.hardware.keys import dotted, listed
+from xbarc.hardware.problems import ConflictError, Problem, hardware_error, problems_of, shown
+from xbarc.units import format_quantity, parse_quantity
+
+Unlimited = Literal["unlimited"]
+Polarity = Literal["unit-cell", "adjacent-columns", "paired-tiles"]
+Encoding = Literal["differential", "offset"]
+ScaleScope = Literal["column", "layer"]
+Subtraction = Literal["analog", "digital"]
+DacRange = Literal["percentile", "mse", "max"]
+AdcRange = Literal["unit", "full-scale", "percentile", "mse", "fixed"]
+
+
+def _conductance_from_text(value: object) -> float:
+    if not isinstance(value, str):
+        raise ValueError(f"{shown(value)} has no unit, expected S")
+    siemens = parse_quantity(value, "S")
+    if siemens < 0:
+        raise ValueError(f"{shown(value)} is negative, expected at least 0 S")
+    return siemens
+
+
+def _conductance_to_text(siemens: float) -> str:
+    return format_quantity(siemens, "S")
+
+
+Conductance = Annotated[
+    float,
+    BeforeValidator(_conductance_from_text),
+    PlainSerializer(_conductance_to_text, return_type=str),
+    WithJsonSchema({"type": "string", "format": "conductance", "examples": ["25 uS"]}),
+]
+"""Siemens; a string with its unit in files and dictionaries."""
+
+Percentile = Annotated[float, Field(gt=0, le=100)]
+
+
+class _Table(BaseModel):
+    """What all tables have in common: no unknown keys, no conversion between types, no change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Cell(_Table):
+    """One programmable conductance."""
+
+    g_min: Conductance = Field(description="conductance of level 0 [S]")
+    g_max: Conductance = Field(description="conductance of the highest level [S]")
+    levels: Annotated[int, Field(ge=2, le=65536)] | Unlimited = Field(
+        default=256, description='programmable conductance levels of a cell; "unlimited" leaves targets unquantised'
+    )
+
+    @property
+    def g_step(self) -> float | None:
+        """Siemens between neighbouring levels; None where the levels are unlimited."""
+        return None if self.levels == "unlimited" else (self.g_max - self.g_min) / (self.levels - 1)
+
+
+class Tile(_Table):
+    """One array of cells with its converters."""
+
+    rows: int = Field(ge=1, le=65536, description="rows of a tile: inputs of one read")
+    columns: int = Field(ge=1, le=65536, description="columns of a tile: outputs of one read")
+    polarity: Polarity = Field(
+        default="unit-cell",
+        description=(
+            "where the two cells of a differential pair lie: at one site, in neighbouring columns, or in two tiles. "
+            'Offset encoding has one cell a weight: "unit-cell" alone'
+        ),
+    )
+
+
+class Weights(_Table):
+    """How a weight becomes levels of cells."""
+
+    encoding: Encoding = Field(
+        default="differential",
+        description="signed weights as pairs of cells, or as one cell with an offset that a reference column takes off",
+    )
+    slices: int = Field(default=1, ge=1, le=16, description="cells that share the digits of one magnitude")
+    scale: ScaleScope = Field(default="column", description="what has one weight scale: each column, or the layer")
+    subtraction: Subtraction = Field(
+        default="analog",
+        description="whether polarities (or the reference column) are subtracted before or after the ADC",
+    )
+
+    @property
+    def polarities(self) -> int:
+        """Cells a weight and slice: 2 for differential pairs, 1 for offset encoding."""
+        return 2 if self.encoding == "differential" else 1
+
+
+class Dac(_Table):
+    """The converters on the rows."""
+
+    bits: Annotated[int, Field(ge=2, le=16)] | Unlimited = Field(description="resolution of an input code")
+    range: DacRange = Field(
+        default="percentile",
+        description="how the calibration sample sets the input range of a layer; of no effect where bits are unlimited",
+    )
+    percentile: Percentile = Field(
+        default=99.99,
+        description='share of the input magnitudes inside the range, in percent, for range = "percentile"',
+    )
+
+
+class Adc(_Table):
+    """The converters on the columns."""
+
+    # A signed code has 2^(b-1)-1 steps each way: none with one bit.
+    bits: Annotated[int, Field(ge=2, le=24)] | Unlimited = Field(description="resolution of an output code")
+    range: AdcRange = Field(
+        default="percentile",
+        description="how the output range of a layer is set; of no effect where bits are unlimited",
+    )
+    percentile: Percentile = Field(
+        default=99.98, description='share of the column currents inside the range, in percent, for range = "percentile"'
+    )
+    fixed_lsb: Annotated[float, Field(gt=0)] | None = Field(
+        default=None,
+        description='column current of one output code, in conductance steps times input codes, for range = "fixed"',
+    )
+
+
+class Chip(_Table):
+    """How many tiles there are."""
+
+    tiles: Annotated[int, Field(ge=1)] | Unlimited = Field(
+        default="unlimited", description="physical tiles on the chip"
+    )
+
+
+class Hardware(_Table):
+    """A complete hardware description."""
+
+    name: str = Field(min_length=1, description="what reports call this hardware")
+    description: str = Field(default="", description="what this hardware is, in a sentence or two")
+    # TOML and JSON give lists; a tuple keeps the description immutable.
+    sources: tuple[str, ...] = Field(
+        default=(), strict=False, description="citations for the figures of this description"
+    )
+    cell: Cell = Field(description="one programmable conductance")
+    tile: Tile = Field(description="one array of cells with its converters")
+    weights: Weights = Field(default=Weights(), description="how a weight becomes levels of cells")
+    dac: Dac = Field(description="the converters on the rows")
+    adc: Adc = Field(description="the converters on the columns")
+    chip: Chip = Field(default=Chip(), description="how many tiles there are")
+
+    @property
+    def weight_columns(self) -> int:
+        """Columns of weights that one tile holds: what polarities and the reference column leave of its columns."""
+        if self.weights.encoding == "offset":
+            return self.tile.columns - 1
+        return self.tile.columns // 2 if self.tile.polarity == "adjacent-columns" else self.tile.columns
+
+    @property
+    def magnitude_levels(self) -> int | Unlimited:
+        """Distinct magnitudes (offset codes for offset encoding) that all slices of one polarity hold together."""
+        return "unlimited" if self.cell.levels == "unlimited" else int(self.cell.levels**self.weights.slices)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, object]) -> Self:
+        """The hardware that :meth:`to_dict` wrote, or that a TOML file spells.
+
+        Raises:
+            HardwareError: unknown or missing keys, impossible values, wrong units. All are named, not just the first.
+        """
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            problems = problems_of(error, cls)
+        raise hardware_error(problems, source="the hardware description", place=lambda _: "the hardware description")
+
+    def to_dict(self) -> dict[str, object]:
+        """All keys and values, defaults spelled out, as JSON and TOML hold them: quantities are strings with a unit."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    @model_validator(mode="after")
+    def _check_conflicts(self) -> Self:
+        if problems := list(_conflicts(self)):
+            raise ConflictError(problems)
+        return self
+
+
+def _conflicts(hardware: Hardware) -> Iterator[Problem]:
+    """The rules that join several keys, each reported at the keys that it joins."""
+    yield from _cell_conflicts(hardware)
+    yield from _layout_conflicts(hardware)
+    yield from _adc_conflicts(hardware)
+
+
+def _cell_conflicts(hardware: Hardware) -> Iterator[Problem]:
+    cell, slices = hardware.cell, hardware.weights.slices
+    if cell.g_min >= cell.g_max:
+        low, high = _conductance_to_text(cell.g_min), _conductance_to_text(cell.g_max)
+        yield Problem(
+            keys=(("cell", "g_min"), ("cell", "g_max")),
+            what=f"cell.g_min = {low} is not below cell.g_max = {high}",
+            fix="lower cell.g_min or raise cell.g_max",
+        )
+    if cell.levels == "unlimited":
+        if slices > 1:
+            yield Problem(
+                keys=(("weights", "slices"), ("cell", "levels")),
+                what=f"weights.slices = {slices} splits a weight that a cell of unlimited levels holds whole",
+                fix="set weights.slices = 1, or give cell.levels a number",
+            )
+    elif cell.levels**slices > 2**16:
+        yield Problem(
+            keys=(("weights", "slices"), ("cell", "levels")),
+            what=f"weights.slices = {slices} of cell.levels = {cell.levels} make more than 65536 levels a weight",
+            fix="lower weights.slices or cell.levels until cell.levels ** weights.slices is at most 65536",
+        )
+
+
+def _layout_conflicts(hardware: Hardware) -> Iterator[Problem]:
+    tile, weights = hardware.tile, hardware.weights
+    if weights.encoding == "offset":
+        if tile.polarity != "unit-cell":
+            yield Problem(
+                keys=(("tile", "polarity"), ("weights", "encoding")),
+                what=f'tile.polarity = "{tile.polarity}" places pairs, and weights.encoding = "offset" has none',
+                fix='set tile.polarity = "unit-cell", or weights.encoding = "differential"',
+            )
+        if tile.columns < 2:
+            yield Problem(
+                keys=(("tile", "columns"), ("weights", "encoding")),
+                what="tile.columns = 1 has no room for weights beside the reference column of offset encoding",
+                fix="give tile.columns at least 2",
+            )
+        return
+    if tile.polarity == "adjacent-columns" and tile.columns < 2:
+        yield Problem(
+            keys=(("tile", "columns"), ("tile", "polarity")),
+            what='tile.columns = 1 has no room for the pairs of tile.polarity = "adjacent-columns"',
+            fix="give tile.columns at least 2",
+        )
+    if tile.polarity == "paired-tiles" and weights.subtraction == "analog":
+        yield Problem(
+            keys=(("weights", "subtraction"), ("tile", "polarity")),
+            what='weights.subtraction = "analog" needs both cells of a pair at one ADC, and paired tiles have one each',
+            fix='set weights.subtraction = "digital", or another tile.polarity',
+        )
+
+
+def _adc_conflicts(hardware: Hardware) -> Iterator[Problem]:
+    adc = hardware.adc
+    if adc.range == "fixed" and adc.fixed_lsb is None:
+        yield Problem(
+            keys=(("adc", "fixed_lsb"), ("adc", "range")),
+            what='adc.fixed_lsb is missing, which adc.range = "fixed" needs',
+            fix="give adc.fixed_lsb a number above 0, in conductance steps times input codes",
+        )
+    if adc.range != "fixed" and adc.fixed_lsb is not None:
+        yield Problem(
+            keys=(("adc", "fixed_lsb"), ("adc", "range")),
+            what=f'adc.fixed_lsb = {adc.fixed_lsb:g} has no effect with adc.range = "{adc.range}"',
+            fix='remove adc.fixed_lsb, or set adc.range = "fixed"',
+        )
+    stepless = [
+        path
+        for path, resolution in ((("cell", "levels"), hardware.cell.levels), (("dac", "bits"), hardware.dac.bits))
+        if resolution == "unlimited"
+    ]
+    if adc.range in ("unit", "fixed") and adc.bits != "unlimited" and stepless:
+        names = listed(dotted(path) for path in stepless)
+        yield Problem(
+            keys=(("adc", "range"), *stepless),
+            what=f'adc.range = "{adc.range}" counts steps of cells and input codes, and {names} = "unlimited" has none',
+            fix=f"give {names} a number, or set another adc.range",
+        )

@@ -1,0 +1,1 @@
+"""The intermediate representation: one graph type, two levels."""

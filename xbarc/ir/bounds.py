@@ -1,0 +1,86 @@
+"""Bounds that the graph itself puts on values: what comes out of a ReLU is not negative, out of a softmax at most one."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from onnx import TensorProto, numpy_helper
+
+from xbarc.ir.graph import Graph, Value
+from xbarc.ir.operators import HostOp
+from xbarc.ir.types import TensorType
+
+#: Smallest and largest possible value.
+Bounds = tuple[float, float]
+
+UNBOUNDED: Final[Bounds] = (-math.inf, math.inf)
+
+_FIXED: Final[dict[str, Bounds]] = {
+    "Abs": (0.0, math.inf),
+    "Cos": (-1.0, 1.0),
+    "Exp": (0.0, math.inf),
+    "HardSigmoid": (0.0, 1.0),
+    "Sigmoid": (0.0, 1.0),
+    "Sin": (-1.0, 1.0),
+    "Softmax": (0.0, 1.0),
+    "Softplus": (0.0, math.inf),
+    "Softsign": (-1.0, 1.0),
+    "Sqrt": (0.0, math.inf),
+    "Tanh": (-1.0, 1.0),
+}
+#: Results whose every element is an element of the first operand, or a mean of some.
+_SELECTING: Final = frozenset(
+    """Cast DepthToSpace Expand Flatten Gather GlobalAveragePool GlobalMaxPool Identity MaxPool ReduceMax ReduceMean ReduceMin
+    Reshape Slice SpaceToDepth Split Squeeze Tile Transpose Unsqueeze""".split()
+)
+_BYTES: Final = {TensorProto.UINT8: (0.0, 255.0), TensorProto.INT8: (-128.0, 127.0), TensorProto.BOOL: (0.0, 1.0)}
+
+
+def bounds(graph: Graph) -> dict[Value, Bounds]:
+    """Bounds of every value, by interval arithmetic over the operators that have a simple rule."""
+    known: dict[Value, Bounds] = {}
+    for value in graph.inputs:
+        elem = value.type.elem if isinstance(value.type, TensorType) else TensorProto.UNDEFINED
+        known[value] = _BYTES.get(elem, UNBOUNDED)
+    for operator in graph.operators():
+        found = _host_bounds(operator, known) if isinstance(operator, HostOp) else UNBOUNDED
+        for value in operator.results:
+            known[value] = found
+    return known
+
+
+def _host_bounds(operator: HostOp, known: dict[Value, Bounds]) -> Bounds:
+    incoming = [UNBOUNDED if value is None else known.get(value, UNBOUNDED) for value in operator.operands]
+    kind = operator.kind
+    low, high = incoming[0] if incoming else UNBOUNDED
+    match kind:
+        case "Relu":
+            return (max(low, 0.0), max(high, 0.0))
+        case "Clip":
+            lowest, highest = _limit(operator, 1, "min", -math.inf), _limit(operator, 2, "max", math.inf)
+            return (min(max(low, lowest), highest), min(max(high, lowest), highest))
+        case "AveragePool":
+            return (min(low, 0.0), max(high, 0.0))  # padding counts as zero
+        case "Concat" | "Max" | "Min":
+            constant = any(value is not None and value.constant is not None for value in operator.operands)
+            if constant:
+                return UNBOUNDED
+            lows, highs = [entry[0] for entry in incoming], [entry[1] for entry in incoming]
+            if kind == "Concat":
+                return (min(lows), max(highs))
+            pick = max if kind == "Max" else min
+            return (pick(lows), pick(highs))
+        case "Add":
+            constant = any(value is not None and value.constant is not None for value in operator.operands)
+            return UNBOUNDED if constant else (sum(entry[0] for entry in incoming), sum(entry[1] for entry in incoming))
+    if kind in _SELECTING:
+        return low, high
+    return _FIXED.get(kind, UNBOUNDED)
+
+
+def _limit(operator: HostOp, index: int, attribute: str, default: float) -> float:
+    """A limit of ``Clip``: an operand since opset 11, an attribute before."""
+    if index < len(operator.operands) and (value := operator.operands[index]) is not None:
+        return default if value.constant is None else float(numpy_helper.to_array(value.constant).reshape(-1)[0])
+    return float(operator.attribute(attribute, default))  # type: ignore[arg-type]

@@ -1,0 +1,120 @@
+"""A compiled layer: the five steps of one product, taken together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from xbarc.errors import InternalError
+from xbarc.ir.graph import Graph, Operator, Value
+from xbarc.ir.operators import Accumulate, Adc, Dac, Rescale, TileRead
+
+#: float32 holds every integer up to this one exactly.
+FLOAT32_EXACT = 2**24
+
+_Step = TypeVar("_Step", bound=Operator)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """The chain of one layer, from its input to its output."""
+
+    dac: Dac
+    read: TileRead
+    adc: Adc
+    accumulate: Accumulate
+    rescale: Rescale
+
+    @property
+    def name(self) -> str:
+        """The name of the ONNX node that the layer comes from."""
+        return self.read.name
+
+    @property
+    def steps(self) -> tuple[Operator, ...]:
+        """The operators in order."""
+        return (self.dac, self.read, self.adc, self.accumulate, self.rescale)
+
+    @property
+    def input(self) -> Value:
+        """What the layer reads."""
+        return self.dac.operand
+
+    @property
+    def output(self) -> Value:
+        """What the layer makes."""
+        return self.rescale.result
+
+    @property
+    def single_ended(self) -> bool:
+        """Whether each column is converted by itself, before anything is subtracted."""
+        return self.read.subtraction == "digital"
+
+    @property
+    def unquantised(self) -> str | None:
+        """Why the layer's products are not sums of integers; ``None`` where they are."""
+        if self.dac.codes is None:
+            return "its DAC has unlimited resolution"
+        if self.read.levels.dtype.kind == "f":
+            return "its cells have unlimited levels"
+        return None
+
+    @property
+    def windows_per_image(self) -> int | None:
+        """Input vectors of one image of the layer's input; ``None`` where its spatial axes are not known."""
+        spatial = () if self.read.windows.rank == 0 else (self.input.shape or (None,))[2:]
+        sizes = [size for size in spatial if isinstance(size, int)]
+        return self.read.windows.count(sizes) if len(sizes) == len(spatial) == self.read.windows.rank else None
+
+    @property
+    def double_sums(self) -> bool:
+        """Whether sums of ADC codes can exceed what float32 holds exactly, so that they are taken in float64."""
+        if self.adc.codes is None:
+            return True
+        reads = self.read.partition.row_blocks * float(self.accumulate.slice_weights.sum()) * (2 if self.single_ended else 1)
+        return self.read.double or reads * max(self.adc.codes.high, -self.adc.codes.low) > FLOAT32_EXACT
+
+    def signed_levels(self) -> np.ndarray:
+        """The layer's matrix as the cells hold it: ``(S, G, K, N)`` int64 (float64 where levels are unlimited).
+
+        Positive minus negative polarity, or column minus reference column.
+        """
+        partition = self.read.partition
+        cells = self.read.levels.astype(np.float64 if self.read.levels.dtype.kind == "f" else np.int64)
+        columns = cells[..., partition.data_columns]
+        if partition.reference_column:
+            # A short block is padded with level 0, its reference column too: only rows that hold weights are looked at below.
+            columns = columns - cells[..., partition.reference_columns]
+        signed = columns[:, 0] - columns[:, 1] if cells.shape[1] == 2 else columns[:, 0]
+        slices = signed.shape[0]
+        rows = signed.reshape(slices, partition.diagonals, -1, partition.diagonal_columns)[:, :, : partition.diagonal_rows]
+        shape = (slices, partition.groups, partition.rows, partition.columns)
+        matrix = np.zeros(shape, dtype=cells.dtype)
+        for group in range(partition.groups):
+            diagonal, place = divmod(group, partition.groups_per_diagonal)
+            row, column = place * partition.rows, place * partition.columns
+            matrix[:, group] = rows[:, diagonal, row : row + partition.rows, column : column + partition.columns]
+        return matrix
+
+
+def layers(graph: Graph) -> list[Layer]:
+    """The layers of a tile-level graph, in the order of execution."""
+    return [layer_of(operator) for operator in graph.operators() if isinstance(operator, Dac)]
+
+
+def layer_of(dac: Dac) -> Layer:
+    """The chain that starts at ``dac``."""
+    read = _next(dac, TileRead)
+    adc = _next(read, Adc)
+    accumulate = _next(adc, Accumulate)
+    return Layer(dac, read, adc, accumulate, _next(accumulate, Rescale))
+
+
+def _next(operator: Operator, kind: type[_Step]) -> _Step:
+    users = list(operator.result.users)
+    if len(users) == 1 and isinstance(users[0], kind):
+        return users[0]
+    found = ", ".join(f"{user.mnemonic} {user.name!r}" for user in users) or "nothing"
+    raise InternalError(f"{operator.mnemonic} {operator.name!r} must feed one {kind.mnemonic}, but feeds {found}")

@@ -1,0 +1,246 @@
+"""The operators: host operators and matrix products at graph level, the steps of the hardware at tile level.
+
+A compiled layer is the chain ``Dac -> TileRead -> Adc -> Accumulate -> Rescale``. Letters in shapes: ``S`` slices, ``P``
+polarities, ``D`` block rows and diagonals (see :class:`xbarc.ir.partition.Partition`), ``R`` rows and ``C`` columns of a
+block, ``K`` rows and ``N`` columns of the layer's matrix in each of ``G`` groups.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+import numpy as np
+import onnx
+
+from xbarc.ir.graph import Operator
+from xbarc.ir.partition import Partition
+from xbarc.ir.windows import Windows
+
+#: Where ``g+ - g-``, or column minus reference column, is formed: in the currents, or in the codes after the ADC.
+Subtraction = Literal["analog", "digital"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether an operator goes on tiles, and the reason that people are told."""
+
+    analog: bool
+    reason: str
+
+
+@dataclass(eq=False, kw_only=True)
+class HostOp(Operator):
+    """An ONNX operator that stays digital.
+
+    Attributes:
+        node: operator type, domain and attributes; its input and output names mean nothing, operands and results do.
+        captures: names by which the node's subgraphs know outer values: the last operands, in this order.
+        decision: set by the pass that chooses what is analog.
+    """
+
+    mnemonic: ClassVar[str] = "host"
+
+    node: onnx.NodeProto
+    captures: tuple[str, ...] = ()
+    decision: Decision | None = None
+
+    @property
+    def kind(self) -> str:
+        """The operator type, with its domain where that is not ONNX's own."""
+        return f"{self.node.domain}.{self.node.op_type}" if self.node.domain else self.node.op_type
+
+    def attribute(self, name: str, default: object = None) -> object:
+        """The value of one of the node's attributes."""
+        for attribute in self.node.attribute:
+            if attribute.name == name:
+                return onnx.helper.get_attribute_value(attribute)
+        return default
+
+
+@dataclass(frozen=True, slots=True)
+class InputRange:
+    """The range that a layer's DAC covers.
+
+    Attributes:
+        limit: the largest magnitude that is not clipped, in units of the layer's input.
+        signed: whether negative inputs occur.
+        basis: how that is known, for people: ``calibration sample``, ``known bounds``, ``random inputs``; with the sign's.
+        clipped: share of the sample's values beyond ``limit``.
+    """
+
+    limit: float
+    signed: bool
+    basis: str
+    clipped: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """Weights as cell levels: ``weight = scale[n] * sum over slices of slice_weight * signed level``.
+
+    The signed level is ``level+ - level-`` for a differential pair and ``level - reference_level`` for an offset code.
+
+    Attributes:
+        levels: ``(S, P, G, K, N)``, unsigned integers, or floats in 0..1 where levels are unlimited.
+        scale: ``(G * N,)`` float64, weight units per signed level.
+        slice_weights: ``(S,)`` float64, most significant slice first.
+        reference_levels: ``(S,)`` levels of the reference column's cells; ``None`` for differential pairs.
+    """
+
+    levels: np.ndarray
+    scale: np.ndarray
+    slice_weights: np.ndarray
+    reference_levels: np.ndarray | None
+
+
+@dataclass(eq=False, kw_only=True)
+class MatVec(Operator):
+    """A product of windows of the input with a static matrix, ``y = x W + b``, on its way to tiles.
+
+    Attributes:
+        source: ONNX operator type that it comes from.
+        weight: ``(G, K, N)`` float64.
+        bias: ``(G * N,)`` float64, or ``None``.
+        windows: where windows lie in the input ``(images, G * channels, *spatial)``; a plain product takes the last axis.
+        reason: why it is on tiles.
+        sample_axis: axis of the input along which samples lie; ``None`` where windows mix samples.
+        input_range, encoding, partition: set by the passes that calibrate, encode and split.
+    """
+
+    mnemonic: ClassVar[str] = "matvec"
+
+    source: str
+    weight: np.ndarray
+    bias: np.ndarray | None
+    windows: Windows
+    reason: str
+    sample_axis: int | None = None
+    input_range: InputRange | None = None
+    encoding: Encoding | None = None
+    partition: Partition | None = None
+
+    @property
+    def groups(self) -> int:
+        """Number of groups; 1 for a dense product."""
+        return int(self.weight.shape[0])
+
+    @property
+    def columns(self) -> int:
+        """Outputs a window."""
+        return int(self.weight.shape[0] * self.weight.shape[2])
+
+
+@dataclass(frozen=True, slots=True)
+class CodeRange:
+    """Integer codes of a converter, both ends included."""
+
+    low: int
+    high: int
+
+    @classmethod
+    def of_bits(cls, bits: int, *, signed: bool) -> CodeRange:
+        """Signed: symmetric about an exact zero, ``2^b - 1`` codes. Unsigned: all ``2^b`` codes."""
+        return cls(-(2 ** (bits - 1) - 1), 2 ** (bits - 1) - 1) if signed else cls(0, 2**bits - 1)
+
+
+@dataclass(eq=False, kw_only=True)
+class Dac(Operator):
+    """``code = clip(round_half_even(x / scale), low, high)``; with no ``codes`` the input passes unquantised."""
+
+    mnemonic: ClassVar[str] = "dac"
+
+    codes: CodeRange | None
+    scale: float
+    input_range: InputRange
+    sample_axis: int | None
+
+
+@dataclass(eq=False, kw_only=True)
+class TileRead(Operator):
+    """Column currents of every block, in units of (one conductance step) x (one input code).
+
+    Attributes:
+        source: ONNX operator type that the layer comes from.
+        reason: why it is on tiles.
+        levels: ``(S, P, D, R, C)``: the cells, short blocks padded with level 0.
+        windows: where windows lie in the codes.
+        partition: how the layer's matrix is cut.
+        subtraction: analog: the currents of the two polarities, or of a column and its reference, are subtracted here.
+        pedestal: units per input code that ``g_min`` adds to a single-ended read; 0 where it cancels.
+        double: whether sums can exceed what float32 holds exactly, so that products are taken in float64.
+        tiles: ``(S, P, D, column blocks)`` physical tile of each block; ``None`` before placement.
+    """
+
+    mnemonic: ClassVar[str] = "tile_read"
+
+    source: str
+    reason: str
+    levels: np.ndarray
+    windows: Windows
+    partition: Partition
+    subtraction: Subtraction
+    pedestal: float
+    double: bool
+    tiles: np.ndarray | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentRange:
+    """The range of a layer's ADCs and how it was found.
+
+    Attributes:
+        lsb: units of current per code.
+        basis: policy and sample, for people.
+        clipped: share of the sample's conversions that met the end of the range; ``None`` where none was seen.
+        used: largest current of the sample over the largest that is not clipped; ``None`` where none was seen.
+        lossless: whether every current that the cells can give has a code of its own.
+    """
+
+    lsb: float
+    basis: str
+    clipped: float | None
+    used: float | None
+    lossless: bool
+
+
+@dataclass(eq=False, kw_only=True)
+class Adc(Operator):
+    """``code = clip(round_half_even(current / lsb), low, high)``; with no ``codes`` the current passes unquantised."""
+
+    mnemonic: ClassVar[str] = "adc"
+
+    codes: CodeRange | None
+    range: CurrentRange | None = None
+
+
+@dataclass(eq=False, kw_only=True)
+class Accumulate(Operator):
+    """Shift-and-add over slices and polarities, then sum over row blocks: integers.
+
+    Attributes:
+        slice_weights: ``(S,)``.
+        subtraction: digital: the codes of the two polarities, or of a column and its reference, are subtracted here.
+    """
+
+    mnemonic: ClassVar[str] = "accumulate"
+
+    slice_weights: np.ndarray
+    subtraction: Subtraction
+
+
+@dataclass(eq=False, kw_only=True)
+class Rescale(Operator):
+    """``y = float32(sum) * scale[n] + bias[n]``, multiplied and added apart.
+
+    Attributes:
+        unit_scale: ``(G * N,)`` float64, output units per unit of current: DAC step times weight scale.
+        scale: ``(G * N,)`` float32, output units per ADC code; set with the ADC's range.
+        bias: ``(G * N,)`` float32, or ``None``.
+    """
+
+    mnemonic: ClassVar[str] = "rescale"
+
+    unit_scale: np.ndarray
+    scale: np.ndarray | None = None
+    bias: np.ndarray | None = field(default=None)

@@ -1,0 +1,207 @@
+"""A graph as text that a person can read and a test can match.
+
+One line an operator, producers first::
+
+    %conv1.codes = dac "conv1" %input {codes=[0, 255], scale=0.00392157} : f32[N, 1, 8, 8]
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from xbarc.errors import InternalError
+from xbarc.ir.graph import Graph, Operator, Value
+from xbarc.ir.naming import unique_names
+from xbarc.ir.operators import Accumulate, Adc, CodeRange, Dac, HostOp, MatVec, Rescale, TileRead
+from xbarc.ir.partition import Partition
+from xbarc.ir.windows import Windows
+
+_SMALL = 8  # constants of up to so many elements are printed whole
+
+
+def print_graph(graph: Graph, *, mark_unordered: bool = False) -> str:
+    """The text of a graph. ``mark_unordered`` prints a broken graph in no order instead of raising."""
+    try:
+        names = unique_names(graph)
+        order = graph.operators()
+    except InternalError:
+        if not mark_unordered:
+            raise
+        order = list(graph._operators)
+        names = {value: value.hint for op in order for value in (*op.operands, *op.results) if value is not None}
+    lines = [f"graph {graph.name!r} at stage {graph.stage.name.lower()} {{"]
+    lines += [f"  input  %{value.hint} : {_type(value)}" for value in graph.inputs]
+    printed: set[Value] = set()
+    for operator in order:
+        for value in operator.operands:
+            if value is not None and value.constant is not None and value not in printed:
+                printed.add(value)
+                lines.append(f"  const  %{names[value]} = {_constant(value.constant)}")
+        lines.append("  " + _operator(operator, names))
+    for value, name in zip(graph.outputs, graph.output_names, strict=False):
+        shown = names.get(value, value.hint)
+        lines.append(f"  output %{name}" + ("" if shown == name else f" = %{shown}") + f" : {_type(value)}")
+    return "\n".join([*lines, "}"])
+
+
+def _operator(operator: Operator, names: dict[Value, str]) -> str:
+    results = ", ".join(f"%{names.get(value, value.hint)}" for value in operator.results)
+    operands = ", ".join("-" if value is None else f"%{names.get(value, value.hint)}" for value in operator.operands)
+    describe = _DETAILS.get(type(operator))
+    details = ", ".join(f"{key}={text}" for key, text in describe(operator)) if describe else ""
+    mnemonic = operator.kind if isinstance(operator, HostOp) else operator.mnemonic
+    types = ", ".join(_type(value) for value in operator.results)
+    return f'{results} = {mnemonic} "{operator.name}" {operands}{f" {{{details}}}" if details else ""} : {types}'
+
+
+def _host(operator: HostOp) -> Iterator[tuple[str, str]]:
+    for attribute in operator.node.attribute:
+        yield attribute.name, _attribute(attribute)
+    if operator.captures:
+        yield "captures", "[" + ", ".join(operator.captures) + "]"
+    if operator.decision is not None:
+        yield ("analog" if operator.decision.analog else "digital"), f'"{operator.decision.reason}"'
+
+
+def _matvec(operator: MatVec) -> Iterator[tuple[str, str]]:
+    yield "from", operator.source
+    groups, rows, columns = operator.weight.shape
+    yield "matrix", f"{groups} x ({rows} x {columns})" if groups > 1 else f"{rows} x {columns}"
+    yield "weights", _digest(operator.weight)
+    if operator.bias is not None:
+        yield "bias", _digest(operator.bias)
+    yield from _windows(operator.windows)
+    yield "samples", _samples(operator.sample_axis)
+    if operator.input_range is not None:
+        sign = "signed" if operator.input_range.signed else "unsigned"
+        yield "range", f'{_number(operator.input_range.limit)} {sign} "{operator.input_range.basis}"'
+    if operator.encoding is not None:
+        yield "levels", f"{_shape(operator.encoding.levels)} {_digest(operator.encoding.levels)}"
+    if operator.partition is not None:
+        yield "blocks", _blocks(operator.partition)
+
+
+def _dac(operator: Dac) -> Iterator[tuple[str, str]]:
+    yield "codes", _codes(operator.codes)
+    yield "scale", _number(operator.scale)
+    yield "samples", _samples(operator.sample_axis)
+
+
+def _read(operator: TileRead) -> Iterator[tuple[str, str]]:
+    yield "from", operator.source
+    yield "blocks", _blocks(operator.partition)
+    yield "levels", f"{_shape(operator.levels)} {_digest(operator.levels)}"
+    yield from _windows(operator.windows)
+    yield "subtraction", operator.subtraction
+    if operator.pedestal:
+        yield "pedestal", _number(operator.pedestal)
+    yield "sums", "float64" if operator.double else "float32"
+    if operator.tiles is not None:
+        yield "tiles", f"{operator.tiles.min()}..{operator.tiles.max()}"
+
+
+def _adc(operator: Adc) -> Iterator[tuple[str, str]]:
+    yield "codes", _codes(operator.codes)
+    if operator.range is not None:
+        yield "lsb", _number(operator.range.lsb)
+        yield "basis", f'"{operator.range.basis}"'
+
+
+def _accumulate(operator: Accumulate) -> Iterator[tuple[str, str]]:
+    yield "slices", "[" + ", ".join(_number(weight) for weight in operator.slice_weights) + "]"
+    yield "subtraction", operator.subtraction
+
+
+def _rescale(operator: Rescale) -> Iterator[tuple[str, str]]:
+    if operator.scale is not None:
+        yield "scale", _digest(operator.scale)
+    if operator.bias is not None:
+        yield "bias", _digest(operator.bias)
+
+
+_DETAILS: dict[type[Operator], Callable[..., Iterator[tuple[str, str]]]] = {
+    HostOp: _host,
+    MatVec: _matvec,
+    Dac: _dac,
+    TileRead: _read,
+    Adc: _adc,
+    Accumulate: _accumulate,
+    Rescale: _rescale,
+}
+
+
+def _windows(windows: Windows) -> Iterator[tuple[str, str]]:
+    if windows.rank == 0:
+        return
+    yield "kernel", _dims(windows.kernel)
+    yield "strides", _dims(windows.strides)
+    if any(step != 1 for step in windows.dilations):
+        yield "dilations", _dims(windows.dilations)
+    if windows.auto_pad.startswith("SAME"):
+        yield "auto_pad", windows.auto_pad
+    elif any(windows.pads):
+        yield "pads", _dims(windows.pads)
+
+
+def _blocks(partition: Partition) -> str:
+    text = f"{partition.row_blocks} x {partition.column_blocks} of {partition.block_rows} x {partition.block_columns}"
+    return f"{partition.diagonals} diagonals of {text}" if partition.diagonals > 1 else text
+
+
+def _attribute(attribute: onnx.AttributeProto) -> str:
+    value = onnx.helper.get_attribute_value(attribute)
+    if isinstance(value, onnx.TensorProto):
+        return _constant(value)
+    if isinstance(value, onnx.GraphProto):
+        return f"<graph of {len(value.node)} nodes>"
+    if isinstance(value, bytes):
+        return repr(value.decode("utf-8", "replace"))
+    if isinstance(value, float):
+        return _number(value)
+    return str(value) if len(str(value)) <= 80 else str(value)[:77] + "..."
+
+
+def _constant(tensor: onnx.TensorProto) -> str:
+    kind = onnx.TensorProto.DataType.Name(tensor.data_type).lower()
+    shape = list(tensor.dims)
+    array = numpy_helper.to_array(tensor)
+    if array.size <= _SMALL:
+        return f"{kind}{shape} {array.tolist()}"
+    return f"{kind}{shape} {_digest(array)}"
+
+
+def _type(value: Value) -> str:
+    return "?" if value.type is None else str(value.type)
+
+
+def _codes(codes: CodeRange | None) -> str:
+    return "unlimited" if codes is None else f"[{codes.low}, {codes.high}]"
+
+
+def _samples(axis: int | None) -> str:
+    return "mixed" if axis is None else f"axis {axis}"
+
+
+def _shape(array: np.ndarray) -> str:
+    return "x".join(str(size) for size in array.shape)
+
+
+def _dims(sizes: tuple[int, ...]) -> str:
+    return "[" + ", ".join(str(size) for size in sizes) + "]"
+
+
+def _number(value: float) -> str:
+    return f"{value:.6g}"
+
+
+def _digest(array: np.ndarray) -> str:
+    """A short name for the content of an array, the same on every machine."""
+    if array.dtype == object:
+        return "#" + hashlib.sha256(repr(array.tolist()).encode()).hexdigest()[:8]
+    little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    return "#" + hashlib.sha256(np.ascontiguousarray(little).tobytes()).hexdigest()[:8]

@@ -1,0 +1,122 @@
+"""The verifier: what must hold of a graph at each stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+
+from xbarc.errors import InternalError
+from xbarc.ir.graph import Graph, Operator, Value
+from xbarc.ir.layer import Layer, layers
+from xbarc.ir.operators import Accumulate, Adc, Dac, HostOp, MatVec, Rescale, TileRead
+from xbarc.ir.printer import print_graph
+from xbarc.ir.stages import Stage
+
+_TILE_STEPS: Final = (Dac, TileRead, Adc, Accumulate, Rescale)
+
+#: Which operators may stand in a graph at each stage.
+LEGAL: Final[dict[Stage, tuple[type[Operator], ...]]] = {
+    Stage.HOST: (HostOp,),
+    Stage.CHOSEN: (HostOp,),
+    Stage.LOWERED: (HostOp, MatVec),
+    Stage.CALIBRATED: (HostOp, MatVec),
+    Stage.ENCODED: (HostOp, MatVec),
+    Stage.SPLIT: (HostOp, MatVec),
+    Stage.TILES: (HostOp, *_TILE_STEPS),
+    Stage.RANGED: (HostOp, *_TILE_STEPS),
+    Stage.PLACED: (HostOp, *_TILE_STEPS),
+}
+
+#: What else holds of a matrix product from a stage on: the stage, what is missing if not, the test.
+_MATVEC_RULES: Final[tuple[tuple[Stage, str, Callable[[MatVec], bool]], ...]] = (
+    (Stage.LOWERED, "weights (groups, rows, columns)", lambda op: op.weight.ndim == 3),
+    (Stage.LOWERED, "one bias a column", lambda op: op.bias is None or op.bias.shape == (op.columns,)),
+    (Stage.CALIBRATED, "an input range", lambda op: op.input_range is not None),
+    (Stage.ENCODED, "an encoding", lambda op: op.encoding is not None and op.encoding.levels.shape[2:] == op.weight.shape),
+    (Stage.SPLIT, "a partition", lambda op: op.partition is not None),
+)
+
+#: The same for layers at tile level.
+_LAYER_RULES: Final[tuple[tuple[Stage, str, Callable[[Layer], bool]], ...]] = (
+    (Stage.TILES, "levels shaped by its partition", lambda layer: _levels_fit(layer)),
+    (Stage.TILES, "one scale a column", lambda layer: len(layer.rescale.unit_scale) == _columns(layer)),
+    (Stage.TILES, "one weight a slice", lambda layer: len(layer.accumulate.slice_weights) == layer.read.levels.shape[0]),
+    (Stage.TILES, "one side that subtracts", lambda layer: layer.read.subtraction == layer.accumulate.subtraction),
+    (Stage.RANGED, "an ADC range", lambda layer: layer.adc.range is not None and layer.rescale.scale is not None),
+    (Stage.PLACED, "a tile for each block", lambda layer: _placed(layer)),
+)
+
+
+def verify(graph: Graph) -> None:
+    """Check the graph against its stage.
+
+    Raises:
+        InternalError: says which operator breaks which rule, with the graph as text attached as a note.
+    """
+    try:
+        _verify_links(graph)
+        _verify_operators(graph)
+        if graph.stage >= Stage.TILES:
+            for layer in layers(graph):
+                for stage, what, holds in _LAYER_RULES:
+                    if graph.stage >= stage and not holds(layer):
+                        raise InternalError(f"layer {layer.name!r} at stage {graph.stage.name} must have {what}")
+    except InternalError as error:
+        error.add_note(print_graph(graph, mark_unordered=True))
+        raise
+
+
+def _verify_operators(graph: Graph) -> None:
+    for operator in graph.operators():
+        if not isinstance(operator, LEGAL[graph.stage]):
+            raise InternalError(f"{operator.mnemonic} {operator.name!r} may not stand in a graph at stage {graph.stage.name}")
+        if isinstance(operator, HostOp) and graph.stage == Stage.CHOSEN and operator.decision is None:
+            raise InternalError(f"host operator {operator.name!r} has no decision")
+        if isinstance(operator, MatVec):
+            for stage, what, holds in _MATVEC_RULES:
+                if graph.stage >= stage and not holds(operator):
+                    raise InternalError(f"matvec {operator.name!r} at stage {graph.stage.name} must have {what}")
+
+
+def _verify_links(graph: Graph) -> None:
+    """Every value that is read exists, and knows that it is read."""
+    inputs = {id(value) for value in graph.inputs}
+    for operator in graph.operators():
+        for value in operator.operands:
+            if value is None:
+                continue
+            _verify_exists(graph, value, inputs, f"operator {operator.name!r}")
+            if value.users.get(operator) != sum(value is other for other in operator.operands):
+                raise InternalError(f"value {value.hint!r} does not know that operator {operator.name!r} reads it")
+        for value in operator.results:
+            if value.producer is not operator:
+                raise InternalError(f"value {value.hint!r} does not know its producer {operator.name!r}")
+    if len(graph.outputs) != len(graph.output_names):
+        raise InternalError("every output must have a name")
+    for value in graph.outputs:
+        _verify_exists(graph, value, inputs, "the graph's outputs")
+
+
+def _verify_exists(graph: Graph, value: Value, inputs: set[int], reader: str) -> None:
+    if id(value) in inputs or value.constant is not None:
+        return
+    if value.producer is None or value.producer not in graph:
+        raise InternalError(f"{reader} reads {value.hint!r}, which nothing in the graph makes")
+
+
+def _levels_fit(layer: Layer) -> bool:
+    levels, partition = layer.read.levels, layer.read.partition
+    return levels.ndim == 5 and levels.shape[2:] == (partition.stacked, partition.block_rows, partition.stack_columns)
+
+
+def _columns(layer: Layer) -> int:
+    return layer.read.partition.groups * layer.read.partition.columns
+
+
+def _placed(layer: Layer) -> bool:
+    tiles, partition = layer.read.tiles, layer.read.partition
+    if tiles is None or tiles.shape != (*layer.read.levels.shape[:2], partition.stacked, partition.column_blocks):
+        return False
+    return bool(np.all(tiles >= 0))

@@ -1,0 +1,102 @@
+"""ONNX files: bytes to ``ModelProto``, with external data, and what can be wrong with either."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+from onnx.external_data_helper import ExternalDataInfo, load_external_data_for_tensor, uses_external_data
+
+from xbarc.errors import ModelError
+
+
+def read_file(path: Path) -> onnx.ModelProto:
+    """Read an ONNX file and its external data.
+
+    Raises:
+        ModelError: no such file, not an ONNX file, a truncated one, or external data that is missing, too short or outside
+            the model's folder.
+    """
+    try:
+        data = path.read_bytes()
+    except IsADirectoryError:
+        raise ModelError("this is a folder, not an ONNX file", where=str(path)) from None
+    except FileNotFoundError:
+        raise ModelError("there is no such file", where=str(path), fix="check the path of the model") from None
+    except OSError as error:
+        raise ModelError(f"the file cannot be read: {error.strerror}", where=str(path)) from None
+    try:
+        model = onnx.ModelProto.FromString(data)
+    except DecodeError:
+        raise ModelError("this is not an ONNX file, or it is truncated", where=str(path), fix=_looks_like(data)) from None
+    if model.ir_version == 0 or not model.HasField("graph"):
+        raise ModelError("this is not an ONNX file: it holds no graph", where=str(path), fix=_looks_like(data))
+    load_external_data(model, path)
+    return model
+
+
+def load_external_data(model: onnx.ModelProto, path: Path) -> None:
+    """Read the tensors that lie in other files beside ``path`` into the model."""
+    folder = path.parent.resolve()
+    for tensor in _tensors(model.graph):
+        if not uses_external_data(tensor):
+            continue
+        info = ExternalDataInfo(tensor)
+        where = f"tensor {tensor.name!r} of {path}"
+        location = Path(info.location)
+        target = (folder / location).resolve()
+        if location.is_absolute() or not target.is_relative_to(folder):
+            raise ModelError(
+                f"external data lies outside the model's folder: {info.location!r}",
+                where=where,
+                fix="external data must be named relative to the model and lie beside or below it",
+            )
+        if not target.is_file():
+            raise ModelError(
+                f"external data is missing: {info.location!r}", where=where, fix=f"put the file into {folder} beside the model"
+            )
+        start, size = info.offset or 0, target.stat().st_size
+        if start + (info.length or 0) > size:
+            raise ModelError(
+                f"external data ends too early: bytes {start} to {start + (info.length or 0)} of {info.location!r}, which has {size}",
+                where=where,
+                fix="copy the file again, it is truncated",
+            )
+        load_external_data_for_tensor(tensor, str(folder))
+        tensor.data_location = onnx.TensorProto.DEFAULT
+        del tensor.external_data[:]
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+            for inner in (attribute.g, *attribute.graphs) if attribute.HasField("g") else attribute.graphs:
+                yield from _tensors(inner)
+
+
+def _looks_like(data: bytes) -> str:
+    if not data:
+        return "the file is empty"
+    if data[:2] == b"PK":
+        return "it is a zip archive (a PyTorch checkpoint or Keras model is one): export the network to ONNX first"
+    if data[:8] == b"\x89HDF\r\n\x1a\n":
+        return "it is an HDF5 file (as Keras saves it): export the network to ONNX first"
+    if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in data[:256]):
+        return "it is a text file; if it should be a model, it may be a pointer that a large-file store left behind"
+    return "export or copy the model again"

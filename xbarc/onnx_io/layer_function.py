@@ -1,0 +1,253 @@
+"""The model-local function of a layer: its deterministic arithmetic, spelled out in plain ONNX operators.
+
+Inputs, in order: ``x``; ``dac_scale`` (one equal number a channel); ``levels`` ``(S, P, D, R, C)``; ``adc_lsb`` (one equal
+number a column); ``slice_weights`` ``(S, 1, 1, 1, 1)``; ``output_scale`` and ``bias``, ``(columns,)``.
+
+Where a product is divided, it is divided by a tensor of several numbers, though they are equal: a division by one number
+right after a product is replaced by optimisers with a product by its reciprocal, which rounds differently.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from xbarc.ir.layer import Layer
+from xbarc.ir.windows import Windows
+
+DOMAIN = "ai.xbarc"
+DOMAIN_VERSION = 1
+
+
+def layer_function(layer: Layer, opset: int) -> onnx.FunctionProto:
+    """The function of a layer. Layers of equal geometry get equal functions of equal name."""
+    body = _Body(opset)
+    _write(layer, body)
+    inputs = ["x", "dac_scale", "levels", "adc_lsb", "slice_weights", "output_scale"]
+    if layer.rescale.bias is not None:
+        inputs.append("bias")
+    digest = hashlib.sha256(b"".join(node.SerializeToString(deterministic=True) for node in body.nodes)).hexdigest()[:8]
+    function: onnx.FunctionProto = helper.make_function(
+        DOMAIN,
+        f"Analog{layer.read.source}_{digest}",
+        inputs,
+        ["y"],
+        body.nodes,
+        [helper.make_opsetid("", opset)],
+        sorted(layer_attributes(layer)),
+    )
+    return function
+
+
+def layer_attributes(layer: Layer) -> dict[str, object]:
+    """What the call of a layer's function says about its geometry, for viewers and for reading the program back."""
+    read, partition = layer.read, layer.read.partition
+    attributes: dict[str, object] = {
+        "source": read.source,
+        "groups": partition.groups,
+        "rows": partition.rows,
+        "columns": partition.columns,
+        "groups_per_diagonal": partition.groups_per_diagonal,
+        "block_rows": partition.block_rows,
+        "block_columns": partition.block_columns,
+        "reference_column": int(partition.reference_column),
+        "subtraction": read.subtraction,
+        "pedestal": read.pedestal,
+        "sums": "float64" if read.double else "float32",
+    }
+    if read.windows.rank:
+        attributes |= {
+            "kernel_shape": read.windows.kernel,
+            "strides": read.windows.strides,
+            "dilations": read.windows.dilations,
+            "pads": read.windows.pads,
+            "auto_pad": read.windows.auto_pad,
+        }
+    for name, codes in (("dac_codes", layer.dac.codes), ("adc_codes", layer.adc.codes)):
+        if codes is not None:
+            attributes[name] = (codes.low, codes.high)
+    return attributes
+
+
+def _write(layer: Layer, body: _Body) -> None:
+    read, partition = layer.read, layer.read.partition
+    rank = read.windows.rank
+    rows, columns = partition.groups * partition.rows, partition.groups * partition.columns
+    elem = TensorProto.DOUBLE if read.double else TensorProto.FLOAT
+
+    # DAC, before the lowering to windows, so that padding is code 0
+    codes = "x"
+    if layer.dac.codes is not None:
+        scaled = body("Div", ["x", "dac_scale"])
+        codes = body.clip(body("Round", [scaled]), layer.dac.codes.low, layer.dac.codes.high, TensorProto.FLOAT)
+
+    # windows: (windows, rows), then one part for each block: (D, windows, R)
+    if rank == 0:
+        windows, sizes = body("Reshape", [codes, body.ints([-1, rows])]), []
+    else:
+        windows, sizes = _lower_windows(body, codes, read.windows, rows)
+    if read.double:
+        windows = body("Cast", [windows], to=elem)
+    filled = partition.diagonals * partition.diagonal_rows
+    windows = body.pad_last(windows, 2, filled - rows, elem)
+    if partition.diagonals > 1:
+        windows = body("Reshape", [windows, body.ints([-1, partition.diagonals, partition.diagonal_rows])])
+        windows = body.pad_last(windows, 3, partition.row_blocks * partition.block_rows - partition.diagonal_rows, elem)
+    else:
+        windows = body.pad_last(windows, 2, partition.row_blocks * partition.block_rows - partition.diagonal_rows, elem)
+    windows = body("Reshape", [windows, body.ints([-1, partition.stacked, partition.block_rows])])
+    windows = body("Transpose", [windows], perm=[1, 0, 2])
+
+    # tile reads: one product over the stack, (S, P, D, windows, C)
+    cells = "levels" if _held_as(layer) == elem else body("Cast", ["levels"], to=elem)
+    currents = body("MatMul", [windows, cells])
+    if read.pedestal:
+        total = body.reduce_sum(windows, [2], keepdims=1)
+        currents = body("Add", [currents, body("Mul", [total, body.scalar(read.pedestal, elem)])])
+    if read.subtraction == "analog":
+        currents = _subtract(body, layer, currents)
+
+    # ADC
+    if layer.adc.codes is not None:
+        if read.subtraction == "digital" and not read.pedestal and partition.stack_columns == 1:
+            currents = body("Round", [currents])  # of integers; keeps the division from joining the product
+        divided = body("Div", [currents, "adc_lsb"])
+        currents = body.clip(body("Round", [divided]), layer.adc.codes.low, layer.adc.codes.high, elem)
+
+    # digital: subtract, shift and add, add over row blocks
+    if read.subtraction == "digital":
+        currents = _subtract(body, layer, currents)
+    total_elem = TensorProto.DOUBLE if layer.double_sums else TensorProto.FLOAT
+    if total_elem != elem:
+        currents = body("Cast", [currents], to=total_elem)
+    weighted = body("Mul", [currents, "slice_weights"])
+    slices = read.levels.shape[0]
+    apart = body.ints([slices, partition.diagonals, partition.row_blocks, -1, partition.diagonal_columns])
+    sums = body.reduce_sum(body("Reshape", [weighted, apart]), [0, 2], keepdims=0)
+    sums = body("Transpose", [sums], perm=[1, 0, 2])
+    sums = body("Reshape", [sums, body.ints([-1, partition.diagonals * partition.diagonal_columns])])
+    if partition.diagonals * partition.diagonal_columns > columns:
+        sums = body("Slice", [sums, body.ints([0]), body.ints([columns]), body.ints([1])])
+    if layer.double_sums:
+        sums = body("Cast", [sums], to=TensorProto.FLOAT)
+
+    # rescale, and back to the shape of the layer's output
+    y = body("Mul", [sums, "output_scale"])
+    if layer.rescale.bias is not None:
+        y = body("Add", [y, "bias"])
+    shape = body("Shape", ["x"])
+    if rank == 0:
+        leading = body("Slice", [shape, body.ints([0]), body.ints([-1]), body.ints([0])])
+        body("Reshape", [y, body("Concat", [leading, body.ints([columns])], axis=0)], output="y")
+        return
+    images = body("Slice", [shape, body.ints([0]), body.ints([1]), body.ints([0])])
+    y = body("Reshape", [y, body("Concat", [images, *sizes, body.ints([columns])], axis=0)])
+    body("Transpose", [y], perm=[0, rank + 1, *range(1, rank + 1)], output="y")
+
+
+def _held_as(layer: Layer) -> int:
+    """The element type of the levels' initializer."""
+    return int(helper.np_dtype_to_tensor_dtype(layer.read.levels.dtype))
+
+
+def _subtract(body: _Body, layer: Layer, columns: str) -> str:
+    """Polarities, or columns and their reference columns: ``(S, 1, D, windows, columns of a diagonal)``."""
+    partition = layer.read.partition
+    if partition.reference_column:
+        data = body("Gather", [columns, body.ints(partition.data_columns)], axis=4)
+        reference = body("Gather", [columns, body.ints(partition.reference_columns)], axis=4)
+        return body("Sub", [data, reference])
+    positive = body("Gather", [columns, body.ints([0])], axis=1)
+    negative = body("Gather", [columns, body.ints([1])], axis=1)
+    return body("Sub", [positive, negative])
+
+
+def _lower_windows(body: _Body, codes: str, windows: Windows, rows: int) -> tuple[str, list[str]]:
+    """Codes ``(images, channels, *spatial)`` as ``(windows, rows)``; also the sizes of the output's spatial axes."""
+    rank = windows.rank
+    if windows.auto_pad in ("SAME_UPPER", "SAME_LOWER"):
+        codes = body("Pad", [codes, _same_pads(body, codes, windows)])
+    elif any(windows.pads):
+        codes = body("Pad", [codes, body.ints([0, 0, *windows.pads[:rank], 0, 0, *windows.pads[rank:]])])
+    shape = body("Shape", [codes])
+    sizes = []
+    for axis in range(rank):
+        kernel, stride, dilation = windows.kernel[axis], windows.strides[axis], windows.dilations[axis]
+        size = body("Slice", [shape, body.ints([2 + axis]), body.ints([3 + axis]), body.ints([0])])
+        reach = body("Sub", [size, body.ints([(kernel - 1) * dilation + 1])])
+        count = body("Add", [body("Div", [reach, body.ints([stride])]), body.ints([1])])
+        sizes.append(count)
+        zero, one = body.integer(0), body.integer(1)
+        starts = body("Range", [zero, body("Reshape", [count, body.ints([])]), one])
+        starts = body("Mul", [body("Reshape", [starts, body.ints([-1, 1])]), body.ints([stride])])
+        taps = body.ints([tap * dilation for tap in range(kernel)])
+        codes = body("Gather", [codes, body("Add", [starts, taps])], axis=2 + 2 * axis)
+    # (images, channels, o1, k1, o2, k2, ...) -> (images, o1, o2, ..., channels, k1, k2, ...)
+    outer, inner = [2 + 2 * axis for axis in range(rank)], [3 + 2 * axis for axis in range(rank)]
+    codes = body("Transpose", [codes], perm=[0, *outer, 1, *inner])
+    return body("Reshape", [codes, body.ints([-1, rows])]), sizes
+
+
+def _same_pads(body: _Body, codes: str, windows: Windows) -> str:
+    """The ``pads`` of a ``Pad`` that ``SAME_UPPER`` or ``SAME_LOWER`` asks for, which depend on the sizes of the input."""
+    shape = body("Shape", [codes])
+    spatial = body("Slice", [shape, body.ints([2]), body.ints([2 + windows.rank]), body.ints([0])])
+    strides = body.ints(windows.strides)
+    up = body("Sub", [body("Add", [spatial, strides]), body.ints([1])])
+    steps = body("Sub", [body("Div", [up, strides]), body.ints([1])])
+    reach = body.ints([(k - 1) * d + 1 for k, d in zip(windows.kernel, windows.dilations, strict=True)])
+    total = body("Sub", [body("Add", [body("Mul", [steps, strides]), reach]), spatial])
+    total = body("Max", [total, body.ints([0])])
+    small = body("Div", [total, body.ints([2])])
+    large = body("Sub", [total, small])
+    begin, end = (small, large) if windows.auto_pad == "SAME_UPPER" else (large, small)
+    none = body.ints([0, 0])
+    return body("Concat", [none, begin, none, end], axis=0)
+
+
+class _Body:
+    """Writes the nodes of a function: each call adds one and returns the name of its result."""
+
+    def __init__(self, opset: int) -> None:
+        self._opset = opset
+        self.nodes: list[onnx.NodeProto] = []
+
+    def __call__(self, op_type: str, inputs: Sequence[str], *, output: str | None = None, **attributes: object) -> str:
+        name = output or f"{op_type.lower()}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op_type, list(inputs), [name], **attributes))
+        return name
+
+    def constant(self, array: np.ndarray) -> str:
+        return self("Constant", [], value=numpy_helper.from_array(array))
+
+    def ints(self, numbers: Sequence[int]) -> str:
+        """A vector of int64."""
+        return self.constant(np.array(numbers, dtype=np.int64))
+
+    def integer(self, number: int) -> str:
+        """An int64 without axes."""
+        return self.constant(np.array(number, dtype=np.int64))
+
+    def scalar(self, number: float, elem: int) -> str:
+        """A number without axes."""
+        return self.constant(np.array(number, dtype=helper.tensor_dtype_to_np_dtype(elem)))
+
+    def clip(self, value: str, low: int, high: int, elem: int) -> str:
+        return self("Clip", [value, self.scalar(low, elem), self.scalar(high, elem)])
+
+    def reduce_sum(self, value: str, axes: Sequence[int], *, keepdims: int) -> str:
+        """``ReduceSum``, whose axes became an operand with opset 13."""
+        if self._opset >= 13:
+            return self("ReduceSum", [value, self.ints(axes)], keepdims=keepdims)
+        return self("ReduceSum", [value], axes=list(axes), keepdims=keepdims)
+
+    def pad_last(self, value: str, rank: int, count: int, elem: int) -> str:
+        """Append zeros along the last axis."""
+        if count == 0:
+            return value
+        pads = self.ints([0] * (2 * rank - 1) + [count])
+        return self("Pad", [value, pads, self.scalar(0, elem)])

@@ -1,0 +1,271 @@
+"""Compiled programs as ONNX models: host operators as they came, one function call a layer, the rest in the metadata."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from xbarc.errors import InternalError, ProgramError
+from xbarc.ir.graph import Graph, Value
+from xbarc.ir.layer import Layer, layer_of
+from xbarc.ir.naming import unique_names
+from xbarc.ir.operators import (
+    Accumulate,
+    Adc,
+    CodeRange,
+    CurrentRange,
+    Dac,
+    Decision,
+    HostOp,
+    InputRange,
+    Rescale,
+    TileRead,
+)
+from xbarc.ir.partition import Partition
+from xbarc.ir.stages import Stage
+from xbarc.ir.verify import verify
+from xbarc.ir.windows import Windows
+from xbarc.onnx_io.emit import Emitter, make_model, value_info
+from xbarc.onnx_io.import_graph import import_graph
+from xbarc.onnx_io.layer_function import DOMAIN, DOMAIN_VERSION, layer_attributes, layer_function
+
+#: Version of the metadata. Raised when an older xbarc could not read a program rightly.
+SCHEMA: Final = 1
+_KEY: Final = "ai.xbarc.program"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredProgram:
+    """A program as it lies in a file.
+
+    Attributes:
+        graph: at stage ``PLACED``.
+        facts: plain JSON data beside the layers': hardware, provenance, options, calibration.
+    """
+
+    graph: Graph
+    facts: Mapping[str, Any]
+
+
+def is_program(model: onnx.ModelProto) -> bool:
+    """Whether a model is a compiled program."""
+    return any(entry.key == _KEY for entry in model.metadata_props)
+
+
+def write_program(program: StoredProgram) -> onnx.ModelProto:
+    """The ONNX model of a program."""
+    graph = program.graph
+    names = unique_names(graph)
+    emitter = Emitter(names)
+    opset = graph.opsets.get("", 0)
+    functions: dict[str, onnx.FunctionProto] = {}
+    layers_json, host_json, intermediate = {}, {}, []
+    for operator in graph.operators():
+        if isinstance(operator, HostOp):
+            emitter.operator(operator)
+            if operator.decision is not None:
+                host_json[operator.name] = operator.decision.reason
+            intermediate += operator.results
+        elif isinstance(operator, Dac):
+            layer = layer_of(operator)
+            function = layer_function(layer, opset)
+            functions[function.name] = function
+            _call(emitter, layer, function.name, names)
+            layers_json[layer.name] = _layer_json(layer)
+            intermediate.append(layer.output)
+    outputs = []
+    for value, name in zip(graph.outputs, graph.output_names, strict=True):
+        if names[value] != name or value.constant is not None or value.producer is None:
+            emitter.node("Identity", [emitter.name(value)], [name])
+        outputs.append(value_info(name, value))
+    infos = [value_info(names[value], value) for value in intermediate if value.type is not None and not graph.is_output(value)]
+    proto = helper.make_graph(
+        emitter.nodes,
+        graph.name or "program",
+        [value_info(value.hint, value) for value in graph.inputs],
+        outputs,
+        emitter.initializers,
+        value_info=infos,
+    )
+    opsets = {**graph.opsets, DOMAIN: DOMAIN_VERSION} if functions else dict(graph.opsets)
+    model = make_model(proto, opsets, list(functions.values()))
+    facts = {"schema": SCHEMA, **program.facts, "layers": layers_json, "host": host_json}
+    model.metadata_props.add(key=_KEY, value=json.dumps(facts, sort_keys=True))
+    return model
+
+
+def read_program(model: onnx.ModelProto, *, where: str) -> StoredProgram:
+    """The program in an ONNX model.
+
+    Raises:
+        ProgramError: the model is no program, was made by a newer schema, or is damaged.
+    """
+    facts = _facts(model, where)
+    try:
+        graph = import_graph(model)
+        layers_json, host_json = facts.pop("layers"), facts.pop("host")
+        for operator in graph.operators():
+            if not isinstance(operator, HostOp):
+                continue
+            if operator.node.domain == DOMAIN:
+                _expand(graph, operator, layers_json[operator.name])
+            elif operator.name in host_json:
+                operator.decision = Decision(False, host_json[operator.name])
+        graph.opsets.pop(DOMAIN, None)
+        _drop_copies(graph)
+        graph.stage = Stage.PLACED
+        verify(graph)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, InternalError) as error:
+        raise ProgramError(
+            f"the program is damaged: {type(error).__name__}: {error}", where=where, fix="compile the model again"
+        ) from error
+    return StoredProgram(graph, facts)
+
+
+def _facts(model: onnx.ModelProto, where: str) -> dict[str, Any]:
+    text = next((entry.value for entry in model.metadata_props if entry.key == _KEY), None)
+    if text is None:
+        raise ProgramError("this ONNX model is not a compiled program", where=where, fix="compile it first: xbarc compile MODEL")
+    try:
+        facts = json.loads(text)
+        schema = int(facts["schema"])
+    except (ValueError, KeyError, TypeError):
+        raise ProgramError("the program's metadata are damaged", where=where, fix="compile the model again") from None
+    if schema > SCHEMA:
+        raise ProgramError(
+            f"the program was made by a newer xbarc: its schema is {schema}, this one reads up to {SCHEMA}",
+            where=where,
+            fix="upgrade xbarc, or compile the model again with this one",
+        )
+    facts.pop("schema")
+    return dict(facts)
+
+
+def _call(emitter: Emitter, layer: Layer, function: str, names: Mapping[Value, str]) -> None:
+    name = names[layer.output]
+    read, partition = layer.read, layer.read.partition
+    channels = partition.groups * partition.rows // read.windows.kernel_size
+    dac_scale = np.full((channels, *(1 for _ in read.windows.kernel)), layer.dac.scale, dtype=np.float32)
+    single = layer.single_ended
+    columns = partition.stack_columns if single else partition.diagonal_columns
+    dtype = np.float64 if read.double else np.float32
+    lsb = 1.0 if layer.adc.range is None else layer.adc.range.lsb
+    weights = layer.accumulate.slice_weights.reshape(-1, 1, 1, 1, 1)
+    inputs = [
+        emitter.name(layer.input),
+        emitter.tensor(f"{name}.dac_scale", dac_scale),
+        emitter.tensor(f"{name}.levels", read.levels),
+        emitter.tensor(f"{name}.adc_lsb", np.full((1, 1, 1, 1, columns), lsb, dtype=dtype)),
+        emitter.tensor(f"{name}.slice_weights", weights.astype(np.float64 if layer.double_sums else np.float32)),
+        emitter.tensor(f"{name}.output_scale", np.asarray(layer.rescale.scale)),
+    ]
+    if layer.rescale.bias is not None:
+        inputs.append(emitter.tensor(f"{name}.bias", layer.rescale.bias))
+    emitter.node(function, inputs, [name], name=layer.name, domain=DOMAIN, **layer_attributes(layer))
+
+
+def _layer_json(layer: Layer) -> dict[str, Any]:
+    if layer.adc.range is None or layer.read.tiles is None:
+        raise InternalError(f"layer {layer.name!r} is not ready to be stored")
+    return {
+        "reason": layer.read.reason,
+        "sample_axis": layer.dac.sample_axis,
+        "input_range": dataclasses.asdict(layer.dac.input_range),
+        "current_range": dataclasses.asdict(layer.adc.range),
+        "tiles": layer.read.tiles.tolist(),
+        "unit_scale": layer.rescale.unit_scale.tolist(),
+    }
+
+
+def _expand(graph: Graph, call: HostOp, facts: Mapping[str, Any]) -> None:
+    """Replace the call of a layer's function by the steps of the layer."""
+
+    def array(index: int) -> np.ndarray:
+        value = call.operands[index]
+        if value is None or value.constant is None:
+            raise ValueError(f"layer {call.name!r} lacks its tensor number {index}")
+        return numpy_helper.to_array(value.constant)
+
+    def codes(name: str) -> CodeRange | None:
+        given = attributes.get(name)
+        return None if given is None else CodeRange(int(given[0]), int(given[1]))
+
+    attributes = {entry.name: helper.get_attribute_value(entry) for entry in call.node.attribute}
+    subtraction = attributes["subtraction"].decode()
+    if subtraction not in ("analog", "digital"):
+        raise ValueError(f"layer {call.name!r} subtracts {subtraction!r}")
+    shape = ("groups", "rows", "columns", "groups_per_diagonal", "block_rows", "block_columns")
+    partition = Partition(*(int(attributes[key]) for key in shape), bool(attributes["reference_column"]))
+    windows = Windows()
+    if "kernel_shape" in attributes:
+        geometry = (tuple(attributes[key]) for key in ("kernel_shape", "strides", "dilations"))
+        windows = Windows(*geometry, tuple(attributes.get("pads", ())), attributes["auto_pad"].decode())
+    name, source = call.name, call.operands[0]
+    dac = Dac(
+        name=name,
+        operands=[source],
+        results=[Value(f"{name}.codes", None if source is None else source.type)],
+        codes=codes("dac_codes"),
+        scale=float(array(1).flat[0]),
+        input_range=InputRange(**facts["input_range"]),
+        sample_axis=facts["sample_axis"],
+    )
+    read = TileRead(
+        name=name,
+        operands=[dac.result],
+        results=[Value(f"{name}.currents")],
+        source=attributes["source"].decode(),
+        reason=facts["reason"],
+        levels=array(2),
+        windows=windows,
+        partition=partition,
+        subtraction="analog" if subtraction == "analog" else "digital",
+        pedestal=float(attributes["pedestal"]),
+        double=attributes["sums"] == b"float64",
+        tiles=np.array(facts["tiles"], dtype=np.int32),
+    )
+    current_range = CurrentRange(**facts["current_range"])
+    adc = Adc(
+        name=name,
+        operands=[read.result],
+        results=[Value(f"{name}.adc_codes")],
+        codes=codes("adc_codes"),
+        range=dataclasses.replace(current_range, lsb=float(array(3).flat[0])),
+    )
+    accumulate = Accumulate(
+        name=name,
+        operands=[adc.result],
+        results=[Value(f"{name}.sums")],
+        slice_weights=array(4).reshape(-1).astype(np.float64),
+        subtraction=read.subtraction,
+    )
+    old = call.results[0]
+    rescale = Rescale(
+        name=name,
+        operands=[accumulate.result],
+        results=[Value(old.hint, old.type)],
+        unit_scale=np.array(facts["unit_scale"], dtype=np.float64),
+        scale=array(5),
+        bias=array(6) if len(call.operands) > 6 else None,
+    )
+    for operator in (dac, read, adc, accumulate):
+        graph.add(operator)
+    graph.replace(call, rescale)
+
+
+def _drop_copies(graph: Graph) -> None:
+    """Undo the copies that name outputs which are also something else."""
+    for index, value in enumerate(graph.outputs):
+        copy = value.producer
+        if isinstance(copy, HostOp) and copy.kind == "Identity" and not copy.decision and not value.users:
+            graph.outputs[index] = copy.operand
+            if not graph.is_output(value):
+                graph.remove(copy)
+

@@ -1,0 +1,270 @@
+"""Where tiles and cells go: one entry a layer, and totals."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from xbarc.hardware.schema import Hardware
+from xbarc.ir.graph import Graph
+from xbarc.ir.layer import Layer, layers
+from xbarc.ir.operators import CurrentRange, HostOp, InputRange
+from xbarc.ir.partition import logical_tiles
+from xbarc.ir.work import host_macs, layer_macs, layer_windows
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """The cells of used tiles, told apart; the parts add up to ``total``.
+
+    Attributes:
+        total: cells in used tiles.
+        weights: one a weight.
+        slices: further cells of the same weights, for their other slices.
+        polarity: further cells of the same weights, for their other sign.
+        reference: cells of reference columns.
+        groups: cells inside a block that pair a row of one group with a column of another: zero blocks.
+        edges: cells beyond the last row or column of a block.
+    """
+
+    total: int
+    weights: int
+    slices: int
+    polarity: int
+    reference: int
+    groups: int
+    edges: int
+
+    @property
+    def utilisation(self) -> float:
+        """Cells that hold a weight (any slice, any polarity) over cells in used tiles."""
+        return (self.weights + self.slices + self.polarity) / self.total if self.total else 0.0
+
+    def __add__(self, other: Cells) -> Cells:
+        return Cells(*(a + b for a, b in zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class LayerUsage:
+    """One layer on tiles.
+
+    Attributes:
+        name, source: the ONNX node and its type.
+        reason: why it is on tiles.
+        groups, rows, columns: its matrix.
+        windows: input vectors of one sample; ``None`` where shapes are not known.
+        macs: multiply-accumulates of one sample.
+        logical_tiles: before slices, polarities and reference columns.
+        physical_tiles: on the chip.
+        cells: of its tiles.
+        input_range, current_range: of its converters, with what they clip on the calibration sample.
+        inexact: why onnxruntime may differ from the runtime in the last bits; ``None``: it does not.
+        batch_dependent: whether windows mix samples.
+    """
+
+    name: str
+    source: str
+    reason: str
+    groups: int
+    rows: int
+    columns: int
+    windows: int | None
+    macs: int | None
+    logical_tiles: int
+    physical_tiles: int
+    cells: Cells
+    input_range: InputRange
+    current_range: CurrentRange
+    inexact: str | None
+    batch_dependent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HostUsage:
+    """One digital operator.
+
+    Attributes:
+        name, kind: the ONNX node and its type.
+        macs: multiply-accumulates of one sample; ``None`` where shapes are not known.
+        reason: why it stays digital.
+    """
+
+    name: str
+    kind: str
+    macs: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class UtilisationReport:
+    """A program on its chip.
+
+    Attributes:
+        hardware: name of the description; ``tile_rows``, ``tile_columns`` and ``chip_tiles`` (``None``: unlimited) from it.
+        calibrated: whether ranges came from real data; ``calibration``: from what.
+        layers, host: in the order of execution.
+        cells: of all layers.
+    """
+
+    hardware: str
+    tile_rows: int
+    tile_columns: int
+    chip_tiles: int | None
+    calibrated: bool
+    calibration: str
+    layers: tuple[LayerUsage, ...]
+    host: tuple[HostUsage, ...]
+    cells: Cells
+
+    @property
+    def logical_tiles(self) -> int:
+        """Tiles before slices, polarities and reference columns count."""
+        return sum(layer.logical_tiles for layer in self.layers)
+
+    @property
+    def physical_tiles(self) -> int:
+        """Tiles on the chip."""
+        return sum(layer.physical_tiles for layer in self.layers)
+
+    @property
+    def tile_utilisation(self) -> float | None:
+        """Tiles used over tiles on the chip; ``None`` on an unlimited chip."""
+        return None if self.chip_tiles is None else self.physical_tiles / self.chip_tiles
+
+    @property
+    def analog_macs(self) -> int | None:
+        """Multiply-accumulates of one sample on tiles; ``None`` where one layer's are not known."""
+        return _sum([layer.macs for layer in self.layers])
+
+    @property
+    def host_macs(self) -> int | None:
+        """Multiply-accumulates of one sample in digital products; ``None`` where one operator's are not known."""
+        return _sum([operator.macs for operator in self.host])
+
+    @property
+    def analog_share(self) -> float | None:
+        """The share of the network's multiply-accumulates that is on tiles."""
+        analog, host = self.analog_macs, self.host_macs
+        if analog is None or host is None or analog + host == 0:
+            return None
+        return analog / (analog + host)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; every key as the attribute of that name says."""
+        totals = {
+            "logical_tiles": self.logical_tiles,
+            "physical_tiles": self.physical_tiles,
+            "tile_utilisation": self.tile_utilisation,
+            "cell_utilisation": self.cells.utilisation,
+            "cells": dataclasses.asdict(self.cells),
+            "analog_macs": self.analog_macs,
+            "host_macs": self.host_macs,
+            "analog_share": self.analog_share,
+        }
+        return {
+            "schema": 1,
+            "hardware": self.hardware,
+            "tile_rows": self.tile_rows,
+            "tile_columns": self.tile_columns,
+            "chip_tiles": self.chip_tiles,
+            "calibrated": self.calibrated,
+            "calibration": self.calibration,
+            "totals": totals,
+            "layers": [
+                dataclasses.asdict(layer) | {"cell_utilisation": layer.cells.utilisation} for layer in self.layers
+            ],
+            "host": [dataclasses.asdict(operator) for operator in self.host],
+        }
+
+
+def utilisation_report(graph: Graph, hardware: Hardware, facts: Mapping[str, Any]) -> UtilisationReport:
+    """The report of a placed graph.
+
+    Args:
+        graph: at stage ``PLACED``.
+        hardware: what it was compiled for.
+        facts: of the program: its calibration.
+    """
+    usages = tuple(_layer_usage(layer, hardware) for layer in layers(graph))
+    host = tuple(
+        HostUsage(
+            operator.name,
+            operator.kind,
+            host_macs(operator),
+            operator.decision.reason if operator.decision else "made by the compiler",
+        )
+        for operator in graph.operators()
+        if isinstance(operator, HostOp)
+    )
+    calibration = facts["calibration"]
+    origin = f"{calibration['samples']} samples of {calibration['origin']}" if calibration["measured"] else calibration["origin"]
+    return UtilisationReport(
+        hardware=hardware.name,
+        tile_rows=hardware.tile.rows,
+        tile_columns=hardware.tile.columns,
+        chip_tiles=None if hardware.chip.tiles == "unlimited" else hardware.chip.tiles,
+        calibrated=calibration["measured"],
+        calibration=origin,
+        layers=usages,
+        host=host,
+        cells=sum((usage.cells for usage in usages), Cells(0, 0, 0, 0, 0, 0, 0)),
+    )
+
+
+def _layer_usage(layer: Layer, hardware: Hardware) -> LayerUsage:
+    partition = layer.read.partition
+    if layer.adc.range is None or layer.read.tiles is None:
+        raise ValueError(f"layer {layer.name!r} is not placed")
+    return LayerUsage(
+        name=layer.name,
+        source=layer.read.source,
+        reason=layer.read.reason,
+        groups=partition.groups,
+        rows=partition.rows,
+        columns=partition.columns,
+        windows=layer_windows(layer),
+        macs=layer_macs(layer),
+        logical_tiles=logical_tiles(
+            groups=partition.groups,
+            rows=partition.rows,
+            columns=partition.columns,
+            tile_rows=hardware.tile.rows,
+            tile_columns=hardware.tile.columns,
+        ),
+        physical_tiles=len(np.unique(layer.read.tiles)),
+        cells=_cells(layer, hardware),
+        input_range=layer.dac.input_range,
+        current_range=layer.adc.range,
+        inexact=layer.unquantised,
+        batch_dependent=layer.dac.sample_axis is None,
+    )
+
+
+def _cells(layer: Layer, hardware: Hardware) -> Cells:
+    partition = layer.read.partition
+    slices, polarities = layer.read.levels.shape[:2]
+    sites = polarities if hardware.tile.polarity == "unit-cell" else 1
+    total = len(np.unique(layer.read.tiles)) * hardware.tile.rows * hardware.tile.columns * sites
+    weights = partition.groups * partition.rows * partition.columns
+    inside = sum(rows * columns for rows, columns in partition.block_sizes())
+    reference = sum(rows for rows, columns in partition.block_sizes() if columns) if partition.reference_column else 0
+    copies = slices * polarities
+    held = copies * inside + slices * reference
+    return Cells(
+        total=total,
+        weights=weights,
+        slices=(slices - 1) * weights,
+        polarity=slices * (polarities - 1) * weights,
+        reference=slices * reference,
+        groups=copies * (inside - weights),
+        edges=total - held,
+    )
+
+
+def _sum(numbers: list[int | None]) -> int | None:
+    known = [number for number in numbers if number is not None]
+    return sum(known) if len(known) == len(numbers) else None

@@ -1,0 +1,72 @@
+"""Quantities as text: ``"25 uS"`` in files and on the screen, SI floats everywhere else."""
+
+from __future__ import annotations
+
+import math
+import re
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Final
+
+# Power of ten of each SI prefix. Both code points that look like a mu are read; the plain letter u is written.
+_PREFIXES: Final = MappingProxyType(
+    {"f": -15, "p": -12, "n": -9, "u": -6, "\u00b5": -6, "\u03bc": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9}
+)
+_WRITTEN_PREFIXES: Final = MappingProxyType(
+    {-15: "f", -12: "p", -9: "n", -6: "u", -3: "m", 0: "", 3: "k", 6: "M", 9: "G"}
+)
+
+# At most four digits of exponent: more is no float anyway, and int() refuses very long digit strings.
+_NUMBER: Final = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:[eE]([+-]?[0-9]{1,4}))?")
+
+
+def parse_quantity(text: str, unit: str) -> float:
+    """Read a number with its unit, such as ``"25 uS"`` for the unit ``"S"``, as an SI float (here 2.5e-05).
+
+    The number is decimal; the unit may carry one of the SI prefixes f p n u (or µ) m k M G. The result is the float
+    nearest to the decimal value written.
+
+    Raises:
+        ValueError: the text is no number with this unit, or is too large for a float. The message holds the text and
+            what was expected.
+    """
+    number = _NUMBER.match(text.strip())
+    if number is None:
+        raise ValueError(f'"{text}" does not start with a number, expected a number and the unit {unit}')
+    mantissa, exponent = number.groups()
+    given = number.string[number.end() :].strip()
+    if not given:
+        raise ValueError(f'"{text}" has no unit, expected {unit}')
+    prefix = given.removesuffix(unit)
+    if not given.endswith(unit):
+        raise ValueError(f'"{text}" has the unit "{given}", expected {unit}')
+    if prefix not in _PREFIXES:
+        raise ValueError(f'"{text}" has the prefix "{prefix}", expected one of f p n u m k M G or none before {unit}')
+    # One decimal text, one rounding: multiplying by 1e-06 would round twice and break the round trip.
+    value = float(f"{mantissa}e{int(exponent or 0) + _PREFIXES[prefix]}")
+    if math.isinf(value):
+        raise ValueError(f'"{text}" is too large, expected a number below 1.8e308')
+    return value
+
+
+def format_quantity(value: float, unit: str) -> str:
+    """Write an SI value with the prefix that leaves one to three digits before the point: ``"25 uS"``.
+
+    ``parse_quantity(format_quantity(value, unit), unit)`` is ``value`` again, exactly. Values beyond the prefixes
+    f to G are written without one, in powers of ten (``"1e-20 S"``).
+
+    Raises:
+        ValueError: the value is infinite or not a number.
+    """
+    if not math.isfinite(value):
+        raise ValueError(f"{value} {unit} cannot be written as a quantity: expected a finite number")
+    if value == 0:
+        return f"0 {unit}"
+    exact = Decimal(repr(float(value)))
+    power = 3 * (exact.adjusted() // 3)
+    if power not in _WRITTEN_PREFIXES:
+        return f"{float(value)!r} {unit}"
+    digits = format(exact.scaleb(-power), "f")
+    if "." in digits:
+        digits = digits.rstrip("0").rstrip(".")
+    return f"{digits} {_WRITTEN_PREFIXES[power]}{unit}"
