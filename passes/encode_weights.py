@@ -13,6 +13,8 @@ from xbarc.ir.graph import Graph
 from xbarc.ir.operators import Encoding, MatVec
 from xbarc.ir.stages import Stage
 
+_CHUNK = 2**20  # weights encoded at a time, so that intermediate arrays stay in the cache
+
 
 @dataclass(frozen=True)
 class EncodeWeights:
@@ -36,7 +38,7 @@ class EncodeWeights:
                 product.encoding = self._encode(product.weight)
 
     def _encode(self, weight: np.ndarray) -> Encoding:
-        peak = np.abs(weight).max(axis=1)
+        peak = np.maximum(weight.max(axis=1), -weight.min(axis=1)).astype(np.float64)
         if self.weights.scale == "layer":
             peak = np.broadcast_to(peak.max(), peak.shape)
         peak = np.where(peak > 0.0, peak, 1.0)
@@ -46,17 +48,17 @@ class EncodeWeights:
         largest = base**slices - 1
         middle = 0 if self.weights.encoding == "differential" else (largest + 1) // 2
         scale = peak / (largest - middle)
-        signed = np.rint(weight / scale[:, None, :]).astype(np.int64)
-        if middle:
-            planes = [signed + middle]
-        else:
-            planes = [np.maximum(signed, 0), np.maximum(-signed, 0)]
         powers = [base**power for power in reversed(range(slices))]
         dtype = np.uint8 if base <= 256 else np.uint16
-        levels = np.empty((slices, len(planes), *weight.shape), dtype=dtype)
-        for place, power in enumerate(powers):
+        levels = np.empty((slices, self.weights.polarities, *weight.shape), dtype=dtype)
+        rows = max(1, _CHUNK // weight[:, 0].size)
+        for start in range(0, weight.shape[1], rows):
+            part = slice(start, start + rows)
+            signed = np.rint(weight[:, part] / scale[:, None, :]).astype(np.int32)
+            planes = [signed + middle] if middle else [np.maximum(signed, 0), np.maximum(-signed, 0)]
             for polarity, plane in enumerate(planes):
-                levels[place, polarity] = plane // power % base
+                for place, power in enumerate(powers):
+                    levels[place, polarity, :, part] = plane if slices == 1 else plane // power % base
         reference = np.array([middle // power % base for power in powers], dtype=dtype) if middle else None
         return Encoding(levels, scale.reshape(-1), np.array(powers, dtype=np.float64), reference)
 

@@ -47,7 +47,7 @@ def _fold_next(graph: Graph, product: MatVec) -> bool:
             return False
         factor, offset = affine
         groups, _, columns = product.weight.shape
-        weight = product.weight * factor.reshape(groups, 1, columns)
+        weight = (product.weight * factor.reshape(groups, 1, columns)).astype(product.weight.dtype)
         bias = (0.0 if product.bias is None else product.bias) * factor + offset
     if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
         raise ModelError(

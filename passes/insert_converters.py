@@ -116,11 +116,8 @@ def stack_levels(encoding: Encoding, partition: Partition) -> np.ndarray:
     for group in range(groups):
         diagonal, place = divmod(group, together)
         where = data[place * columns : (place + 1) * columns]
-        block = encoding.levels[:, :, group]
-        if where[-1] - where[0] + 1 == columns:
-            stack[:, :, diagonal, place * rows : (place + 1) * rows, where[0] : where[-1] + 1] = block
-        else:
-            stack[:, :, diagonal, place * rows : (place + 1) * rows, where] = block
+        part = stack[:, :, diagonal, place * rows : (place + 1) * rows]
+        part[..., where] = encoding.levels[:, :, group]
     return stack.reshape(slices, polarities, partition.stacked, partition.block_rows, partition.stack_columns)
 
 

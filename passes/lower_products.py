@@ -41,6 +41,7 @@ class LowerProducts:
                     raise InternalError(f"{operator.name!r} was chosen, but cannot be lowered: {product.reason}")
                 _check_finite(operator, product)
                 _lower(graph, operator, product, operator.decision.reason)
+        graph.prune()  # an addend that counts zero times has lost its reader
         axes = sample_axes(graph)
         for operator in graph.operators():
             if isinstance(operator, MatVec):

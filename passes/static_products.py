@@ -40,8 +40,8 @@ class StaticProduct:
 
     Attributes:
         operand: index of the operand that is windowed.
-        weight: ``(G, K, N)`` float64.
-        bias: ``(G * N,)`` float64 or ``None``.
+        weight: ``(G, K, N)`` float32 or float64, a view of the model's constant where that is possible.
+        bias: ``(G * N,)`` of the same type, or ``None``.
         windows: geometry.
         transpose_operand, transpose_result: whether the last two axes are exchanged before and after.
         squeeze: whether the result's last axis, of size 1, is dropped.
@@ -125,7 +125,8 @@ def _gemm(operator: HostOp, elem: int) -> StaticProduct | Refusal:
             addend = (2, beta)
         else:
             bias = bias * beta
-    return StaticProduct(weight=alpha * matrix[None], bias=bias, windows=Windows(), elem=elem, addend=addend, **form)  # type: ignore[arg-type]
+    weight = matrix[None] if alpha == 1.0 else matrix[None] * alpha
+    return StaticProduct(weight=weight, bias=bias, windows=Windows(), elem=elem, addend=addend, **form)  # type: ignore[arg-type]
 
 
 def _matmul(operator: HostOp, elem: int) -> StaticProduct | Refusal:
@@ -180,7 +181,8 @@ def _constant(operator: HostOp, index: int) -> np.ndarray | None:
     value: Value | None = operator.operands[index] if index < len(operator.operands) else None
     if value is None or value.constant is None:
         return None
-    return numpy_helper.to_array(value.constant).astype(np.float64)
+    array = numpy_helper.to_array(value.constant)
+    return array.astype(np.float32) if array.dtype.itemsize < 4 else array
 
 
 def _elem_of_constants(operator: HostOp) -> int:

@@ -34,6 +34,8 @@ class HostModel:
         options.inter_op_num_threads = 1
         options.graph_optimization_level = _LEVELS[optimization]
         options.log_severity_level = 3
+        # Threads that go on spinning after a run would take the processors from the layers that come next.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         try:
             self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:

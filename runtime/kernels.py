@@ -127,8 +127,15 @@ def rescale(sums, first, count, windows, column_start, columns, scale, bias, y):
         column_start, columns: which columns of the layer these are.
         y: ``(images, columns of the layer, windows)`` float32.
     """
-    for place in range(count):
+    place = 0
+    while place < count:
+        # windows of one image lie side by side in the output, so they are the inner loop
         image, window = divmod(first + place, windows)
+        together = min(count - place, windows - window)
         for column in range(columns):
             n = column_start + column
-            y[image, n, window] = np.float32(sums[place, column]) * scale[n] + bias[n]
+            target = y[image, n]
+            factor, offset = scale[n], bias[n]
+            for step in range(together):
+                target[window + step] = np.float32(sums[place + step, column]) * factor + offset
+        place += together

@@ -46,23 +46,17 @@ def run_layer(
         panel = _panel_windows(windows)
         panels = math.ceil(images * windows / panel)
         share = math.ceil(panels / threads)
-        work = [
-            pool.submit(
-                _run_panels,
-                plan,
-                codes.reshape(-1),
-                codes[0].size,
-                window_offset,
-                row_offset,
-                range(start, min(start + share, panels)),
-                panel,
-                y,
-                visit_alone if visit is not None else None,
-            )
-            for start in range(0, panels, share)
-        ]
-        for part in work:
-            part.result()
+        visitor = visit_alone if visit is not None else None
+
+        def run(part: range) -> None:
+            _run_panels(plan, codes.reshape(-1), codes[0].size, window_offset, row_offset, part, panel, y, visitor)
+
+        parts = [range(start, min(start + share, panels)) for start in range(0, panels, share)]
+        if len(parts) == 1:
+            run(parts[0])
+        else:
+            for done in [pool.submit(run, part) for part in parts]:
+                done.result()
     if plan.windows.rank == 0:
         return y.reshape(*x.shape[:-1], plan.columns)
     return y.reshape(images, plan.columns, *sizes)

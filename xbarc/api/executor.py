@@ -36,7 +36,7 @@ class MachineExecutor:
             value.producer.name: visit for value, visit in visitors.items() if isinstance(value.producer, TileRead)
         }
         arrays = [value for value in visitors if not isinstance(value.producer, TileRead)]
-        machine, names = build_machine(graph, arrays or None, threads=self._threads)
+        machine, names = build_machine(graph, arrays or None, threads=self._threads, optimization="all")
         for batch in batches:
             results = machine.run(batch, currents)
             for value, name in zip(arrays, names, strict=False):

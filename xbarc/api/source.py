@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from xbarc.ir.graph import Graph
 from xbarc.ir.types import TensorType
 from xbarc.onnx_io.files import file_hash, read_file
 from xbarc.onnx_io.import_graph import import_graph
-from xbarc.onnx_io.prepare import prepare
+from xbarc.onnx_io.prepare import content_hash, prepare
 from xbarc.onnx_io.program import is_program
 
 ModelLike = str | os.PathLike[str] | onnx.ModelProto
@@ -28,7 +27,7 @@ class Source:
     Attributes:
         graph: the prepared model, every operator on the host.
         path: the file; ``None`` for a model from memory.
-        sha256: of the file, or of the model's bytes.
+        sha256: of the file, or of the model's content.
     """
 
     graph: Graph
@@ -43,17 +42,16 @@ def read_source(model: ModelLike) -> Source:
         ModelError: it cannot be read, is not valid, or is a compiled program.
     """
     if isinstance(model, onnx.ModelProto):
-        proto, path = onnx.ModelProto(), None
-        proto.CopyFrom(model)
-        where = "the given model"
-        digest = hashlib.sha256(proto.SerializeToString(deterministic=True)).hexdigest()
+        proto, path, where = model, None, "the given model"
+        digest = content_hash(model)
     else:
         path = Path(model)
         proto, where = read_file(path), str(path)
         digest = file_hash(path)
     if is_program(proto):
         raise ModelError("this model is compiled already", where=where, fix="give the source model, or run the program")
-    return Source(import_graph(prepare(proto, where=where)), path, digest)
+    prepared = prepare(proto, where=where)
+    return Source(import_graph(prepared.model, prepared.types), path, digest)
 
 
 def input_specs(graph: Graph) -> list[InputSpec]:

@@ -100,8 +100,8 @@ class MatVec(Operator):
 
     Attributes:
         source: ONNX operator type that it comes from.
-        weight: ``(G, K, N)`` float64.
-        bias: ``(G * N,)`` float64, or ``None``.
+        weight: ``(G, K, N)`` float32 or float64.
+        bias: ``(G * N,)`` float32 or float64, or ``None``.
         windows: where windows lie in the input ``(images, G * channels, *spatial)``; a plain product takes the last axis.
         reason: why it is on tiles.
         sample_axis: axis of the input along which samples lie; ``None`` where windows mix samples.

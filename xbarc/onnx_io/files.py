@@ -13,8 +13,8 @@ from onnx.external_data_helper import ExternalDataInfo, load_external_data_for_t
 from xbarc.errors import ModelError
 
 
-def read_file(path: Path) -> onnx.ModelProto:
-    """Read an ONNX file and its external data.
+def read_file(path: Path, *, external_data: bool = True) -> onnx.ModelProto:
+    """Read an ONNX file and, unless told otherwise, its external data.
 
     Raises:
         ModelError: no such file, not an ONNX file, a truncated one, or external data that is missing, too short or outside
@@ -34,7 +34,8 @@ def read_file(path: Path) -> onnx.ModelProto:
         raise ModelError("this is not an ONNX file, or it is truncated", where=str(path), fix=_looks_like(data)) from None
     if model.ir_version == 0 or not model.HasField("graph"):
         raise ModelError("this is not an ONNX file: it holds no graph", where=str(path), fix=_looks_like(data))
-    load_external_data(model, path)
+    if external_data:
+        load_external_data(model, path)
     return model
 
 

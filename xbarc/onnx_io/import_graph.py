@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import onnx
 from onnx import numpy_helper
@@ -13,10 +15,11 @@ from xbarc.ir.naming import subgraphs
 from xbarc.ir.operators import HostOp
 from xbarc.ir.stages import Stage
 from xbarc.ir.types import TensorType
+from xbarc.onnx_io.prepare import OLDEST_OPSET
 
 
-def import_graph(model: onnx.ModelProto) -> Graph:
-    """The graph of a prepared model.
+def import_graph(model: onnx.ModelProto, known_types: Mapping[str, onnx.TypeProto] | None = None) -> Graph:
+    """The graph of a prepared model; without ``known_types``, what the model itself declares is known.
 
     Initializers become constants, also those that are listed as inputs. Nodes without a name get one from their type and number.
 
@@ -24,7 +27,8 @@ def import_graph(model: onnx.ModelProto) -> Graph:
         ModelError: a node that reads what nothing makes.
     """
     source = model.graph
-    known = _types(source)
+    declared = {entry.name: entry.type for entry in (*source.value_info, *source.input, *source.output)}
+    known = {name: types.from_proto(proto) for name, proto in {**declared, **(known_types or {})}.items()}
     values: dict[str, Value] = {}
     for tensor in source.initializer:
         values[tensor.name] = Value(tensor.name, TensorType(tensor.data_type, tuple(tensor.dims)), tensor)
@@ -33,7 +37,7 @@ def import_graph(model: onnx.ModelProto) -> Graph:
         values[tensor.name] = Value(tensor.name, TensorType(tensor.data_type, tuple(tensor.dims)), tensor)
     graph = Graph(
         name=source.name,
-        opsets={"" if entry.domain == "ai.onnx" else entry.domain: entry.version for entry in model.opset_import},
+        opsets={"": OLDEST_OPSET} | {"" if entry.domain == "ai.onnx" else entry.domain: entry.version for entry in model.opset_import},
         stage=Stage.HOST,
     )
     for entry in source.input:
@@ -62,10 +66,6 @@ def import_graph(model: onnx.ModelProto) -> Graph:
         graph.outputs.append(values[entry.name])
         graph.output_names.append(entry.name)
     return graph
-
-
-def _types(graph: onnx.GraphProto) -> dict[str, types.ValueType | None]:
-    return {entry.name: types.from_proto(entry.type) for entry in (*graph.value_info, *graph.input, *graph.output)}
 
 
 def _outer_names(node: onnx.NodeProto) -> list[str]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
+
 import onnx
 import onnx.inliner
 import onnx.version_converter
+from onnx import helper
 
 from xbarc.errors import ModelError
 
@@ -13,36 +17,84 @@ OLDEST_OPSET = 13
 #: The oldest opset that layer functions can be written for, where the converter fails.
 OLDEST_FUNCTION_OPSET = 11
 
+_LARGE = 4096  # bytes; a tensor above this size tells shape inference nothing but its type
 
-def prepare(model: onnx.ModelProto, *, where: str) -> onnx.ModelProto:
-    """A model that :func:`xbarc.onnx_io.import_graph.import_graph` takes; the argument may be changed.
+
+@dataclass(frozen=True, slots=True)
+class PreparedModel:
+    """A model that can be imported.
+
+    Attributes:
+        model: checked, without functions, of a supported opset.
+        types: what is known of the type of each value, by name.
+    """
+
+    model: onnx.ModelProto
+    types: dict[str, onnx.TypeProto]
+
+
+def prepare(model: onnx.ModelProto, *, where: str) -> PreparedModel:
+    """Check a model and find the types of its values. The model itself is not changed.
 
     Raises:
-        ModelError: the checker refuses the model, or its opset is too old to be converted.
+        ModelError: the checker refuses the model, shapes contradict one another, or its opset is too old to be converted.
     """
-    try:
-        onnx.checker.check_model(model)
-    except onnx.checker.ValidationError as error:
-        raise ModelError(f"the model is not valid ONNX: {_first_line(error)}", where=where, fix="export it again") from None
+    _check(model, where)
     if model.functions:
         model = onnx.inliner.inline_local_functions(model)
     model = _modernise(model, where)
     try:
-        return onnx.shape_inference.infer_shapes(model, data_prop=True)
+        inferred = onnx.shape_inference.infer_shapes(skeleton(model), data_prop=True)
     except onnx.shape_inference.InferenceError as error:
         raise ModelError(f"shapes do not fit together: {_first_line(error)}", where=where) from None
+    graph = inferred.graph
+    return PreparedModel(model, {entry.name: entry.type for entry in (*graph.value_info, *graph.input, *graph.output)})
 
 
-def opset_of(model: onnx.ModelProto) -> int:
-    """The version of ONNX's own operators that a model uses (0 where it uses none)."""
-    return max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
+def skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with its large initializers turned into inputs of the same type: what there is to know, in few bytes."""
+    bare = onnx.ModelProto(ir_version=max(model.ir_version, 4))
+    bare.opset_import.extend(model.opset_import)
+    bare.functions.extend(model.functions)
+    graph = bare.graph
+    graph.name = model.graph.name
+    graph.node.extend(model.graph.node)
+    graph.input.extend(model.graph.input)
+    graph.output.extend(model.graph.output)
+    graph.value_info.extend(model.graph.value_info)
+    graph.sparse_initializer.extend(model.graph.sparse_initializer)
+    declared = {entry.name for entry in graph.input}
+    for tensor in model.graph.initializer:
+        if len(tensor.raw_data) <= _LARGE and not _many(tensor):
+            graph.initializer.append(tensor)
+        elif tensor.name not in declared:
+            graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    return bare
+
+
+def content_hash(model: onnx.ModelProto) -> str:
+    """SHA-256 of a model in memory, in hexadecimal; no copy of its weights is made."""
+    digest = hashlib.sha256(skeleton(model).SerializeToString(deterministic=True))
+    for tensor in model.graph.initializer:
+        digest.update(tensor.raw_data if tensor.raw_data else tensor.SerializeToString(deterministic=True))
+    return digest.hexdigest()
+
+
+def _check(model: onnx.ModelProto, where: str) -> None:
+    try:
+        onnx.checker.check_model(skeleton(model))
+    except onnx.checker.ValidationError as error:
+        raise ModelError(f"the model is not valid ONNX: {_first_line(error)}", where=where, fix="export it again") from None
+    for tensor in model.graph.initializer:
+        try:
+            onnx.checker.check_tensor(tensor)
+        except onnx.checker.ValidationError as error:
+            place = f"initializer {tensor.name!r} of {where}"
+            raise ModelError(f"the model is not valid ONNX: {_first_line(error)}", where=place, fix="export it again") from None
 
 
 def _modernise(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
-    opset = opset_of(model)
-    if opset == 0:
-        model.opset_import.append(onnx.helper.make_opsetid("", OLDEST_OPSET))
-        return model
+    opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=OLDEST_OPSET)
     if opset >= OLDEST_OPSET:
         return model
     try:
@@ -55,6 +107,11 @@ def _modernise(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
             where=where,
             fix="export the model again with opset 13 or newer",
         ) from None
+
+
+def _many(tensor: onnx.TensorProto) -> bool:
+    typed = (tensor.float_data, tensor.int32_data, tensor.int64_data, tensor.double_data, tensor.uint64_data, tensor.string_data)
+    return any(len(data) > _LARGE // 8 for data in typed)
 
 
 def _first_line(error: Exception) -> str:
