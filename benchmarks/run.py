@@ -1,7 +1,7 @@
 """Benchmarks: time per sample of a program beside that of the float network in onnxruntime, in one run.
 
-Both sides run in turn on the same batch with the same number of threads, and the medians are compared: a ratio survives a noisy
-machine better than a time. ``python benchmarks/run.py --json`` prints one JSON object.
+Both sides run in turn on the same batch with the same number of threads, and the medians are compared: a ratio
+survives a noisy machine better than a time. ``python benchmarks/run.py --json`` prints one JSON object.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def measure(case: Case, threads: int) -> Timing:
 
 
 def interleaved(first: Callable[[], object], second: Callable[[], object]) -> tuple[float, float]:
-    """Median seconds of two functions that run in turn; the first round, which compiles and warms up, does not count."""
+    """Median seconds of two functions that run in turn; the first round, which warms up, does not count."""
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(ROUNDS + 1):
         for function, record in zip((first, second), times, strict=True):

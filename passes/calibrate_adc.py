@@ -22,9 +22,9 @@ from xbarc.passes.magnitudes import Magnitudes
 class CalibrateAdc:
     """Find one least significant bit a layer, by the hardware's range policy, from the currents of a sample.
 
-    A policy that looks at the sample never asks for steps below one unit of current: there is nothing between whole units.
-    ``unit`` takes the smallest power of two that covers every current that the cells can give, ``full-scale`` just that current,
-    ``fixed`` what the hardware says.
+    A policy that looks at the sample never asks for steps below one unit of current where there is nothing between
+    whole units. ``unit`` takes the smallest power of two that covers every current that the cells can give, ``full-scale``
+    just that current, ``fixed`` what the hardware says.
 
     Attributes:
         adc: bits and range policy.
@@ -44,7 +44,7 @@ class CalibrateAdc:
     def run(self, graph: Graph) -> None:
         found = layers(graph)
         seen: dict[Value, Magnitudes] = {
-            layer.read.result: Magnitudes() for layer in found if layer.adc.codes is not None and layer.dac.codes is not None
+            layer.read.result: Magnitudes() for layer in found if layer.adc.codes is not None
         }
         if seen:
             self.executor.observe(graph, self.batches, {value: magnitudes.add for value, magnitudes in seen.items()})
@@ -53,28 +53,30 @@ class CalibrateAdc:
             if codes is None:
                 layer.adc.range = CurrentRange(1.0, "unlimited resolution", None, None, True)
             else:
-                layer.adc.range = self._range(layer, codes, seen.get(layer.read.result, Magnitudes()))
+                layer.adc.range = self._range(layer, codes, seen[layer.read.result])
             layer.rescale.scale = (layer.rescale.unit_scale * layer.adc.range.lsb).astype(np.float32)
 
     def _range(self, layer: Layer, codes: CodeRange, seen: Magnitudes) -> CurrentRange:
         lowest, highest = current_bounds(layer)
         reach = max(highest, -lowest)
+        least = 0.0 if layer.unquantised else 1.0
         sample = "calibration sample" if self.measured else "random inputs"
         match self.adc.range:
             case "fixed":
                 lsb, basis = float(self.adc.fixed_lsb or 1.0), "fixed by the hardware"
             case "unit":
-                lsb, basis = 2.0 ** max(math.ceil(math.log2(max(reach / codes.high, 1.0))), 0), "whole range, power of two"
+                lsb = 2.0 ** math.ceil(math.log2(max(reach / codes.high, 1.0)))
+                basis = "whole range, power of two"
             case "full-scale":
                 lsb, basis = reach / codes.high, "whole range"
             case "percentile":
-                lsb = max(seen.percentile(self.adc.percentile) / codes.high, 1.0)
+                lsb = max(seen.percentile(self.adc.percentile) / codes.high, least)
                 basis = f"{self.adc.percentile:g} % of the {sample}"
             case _:
-                lsb = max(seen.least_squares_limit(codes.high) / codes.high, 1.0)
+                lsb = max(seen.least_squares_limit(codes.high) / codes.high, least)
                 basis = f"least squares over the {sample}"
         lsb = float(np.float32(lsb or 1.0))
-        lossless = lsb == 1.0 and codes.low <= lowest and highest <= codes.high and layer.read.pedestal == 0.0
+        lossless = least == lsb == 1.0 and codes.low <= lowest and highest <= codes.high and layer.read.pedestal == 0.0
         limit = (codes.high + 0.5) * lsb
         clipped = seen.share_beyond(limit) if seen.count else None
         used = seen.largest / (codes.high * lsb) if seen.count else None
@@ -89,7 +91,8 @@ def current_bounds(layer: Layer) -> tuple[float, float]:
     lowest = highest = 0.0
     for slice_levels in layer.read.levels:
         for place in range(partition.stacked):
-            cells = slice_levels[:, place].astype(np.float64)
+            rows = partition.rows_in(*divmod(place, partition.row_blocks))
+            cells = slice_levels[:, place, :rows].astype(np.float64)
             if layer.single_ended:
                 matrices = [plane + layer.read.pedestal for plane in cells]
             else:

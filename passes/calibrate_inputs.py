@@ -20,7 +20,8 @@ from xbarc.passes.magnitudes import Magnitudes
 class CalibrateInputs:
     """Find each layer's input range from a sample, run in floating point.
 
-    Where there is no sample (``measured`` is false), bounds that the graph proves come first, and random inputs decide the rest.
+    Where there is no sample (``measured`` is false), bounds that the graph proves come first, and random inputs decide
+    the rest.
 
     Attributes:
         dac: bits and range policy.

@@ -65,7 +65,9 @@ class ChooseAnalog:
             names = fnmatch.filter(found, pattern)
             if not names:
                 near = difflib.get_close_matches(pattern, found, n=3) or list(found)[:3]
-                hint = f"such operators here are {', '.join(near)}" if near else "this model has no matrix product at all"
+                hint = (
+                    f"such operators here are {', '.join(near)}" if near else "this model has no matrix product at all"
+                )
                 raise UsageError(f"the pattern {pattern!r} matches no matrix product", fix=hint)
             refused = [(name, found[name]) for name in names if isinstance(found[name], Refusal)]
             if pattern in self.analog and len(refused) == len(names):

@@ -18,11 +18,12 @@ _CHUNK = 2**20  # weights encoded at a time, so that intermediate arrays stay in
 
 @dataclass(frozen=True)
 class EncodeWeights:
-    """Give every weight its cells: slices of the magnitude for a differential pair, of the offset code for an offset encoding.
+    """Give every weight its cells: slices of the magnitude for a differential pair, of the offset code for an offset
+    encoding.
 
     With ``L`` levels a cell and ``S`` slices, a differential pair holds ``-(L^S - 1) .. L^S - 1``; an offset code holds
-    ``-(L^S - 1 - m) .. L^S - 1 - m`` around the middle ``m = L^S / 2``, which the reference column holds. The scale is the
-    largest magnitude of a column (or of the layer) over the largest of these integers.
+    ``-(L^S - 1 - m) .. L^S - 1 - m`` around the middle ``m = L^S / 2``, which the reference column holds. The scale is
+    the largest magnitude of a column (or of the layer) over the largest of these integers.
     """
 
     name: ClassVar[str] = "encode-weights"

@@ -16,7 +16,8 @@ from xbarc.ir.stages import Stage
 
 @dataclass(frozen=True)
 class FoldAffine:
-    """``(x W + b) * factor + offset`` becomes ``x (W * factor) + (b * factor + offset)``, where only this reads the product.
+    """``(x W + b) * factor + offset`` becomes ``x (W * factor) + (b * factor + offset)``, where only this reads the
+    product.
 
     Raises:
         ModelError: a folded weight that is not finite, as a negative variance makes it.
@@ -73,7 +74,7 @@ def _affine(user: HostOp, product: MatVec) -> tuple[np.ndarray, np.ndarray] | No
         if any(parameter is None for parameter in parameters):
             return None
         scale, shift, mean, variance = (parameter for parameter in parameters if parameter is not None)
-        epsilon = float(user.attribute("epsilon", 1e-5))  # type: ignore[arg-type]
+        epsilon = float(user.attribute("epsilon", 1e-5))
         factor = scale / np.sqrt(variance + epsilon)
         return factor, shift - mean * factor
     if user.kind not in ("Add", "Sub", "Mul", "Div"):
@@ -108,7 +109,10 @@ def _per_column(constant: np.ndarray, product: MatVec) -> np.ndarray | None:
     if axis is None or constant.ndim > rank:
         return None
     shape = (1,) * (rank - constant.ndim) + constant.shape
-    if any(size != 1 for position, size in enumerate(shape) if position != axis) or shape[axis] not in (1, product.columns):
+    if any(size != 1 for position, size in enumerate(shape) if position != axis) or shape[axis] not in (
+        1,
+        product.columns,
+    ):
         return None
     return np.broadcast_to(constant.reshape(-1), (product.columns,))
 

@@ -21,8 +21,8 @@ from xbarc.ir.types import float32
 class InsertConverters:
     """Lower ``MatVec`` to ``Dac -> TileRead -> Adc -> Accumulate -> Rescale``. The ADC has its bits, not yet its range.
 
-    The ADC of a single-ended read is unsigned where input codes are; a negative code drives a negative current, so that with
-    signed codes it is signed.
+    The ADC of a single-ended read is unsigned where input codes are; a negative code drives a negative current, so
+    that with signed codes it is signed.
     """
 
     name: ClassVar[str] = "insert-converters"
@@ -47,7 +47,9 @@ class InsertConverters:
         levels = stack_levels(encoding, partition)
         analog = hardware.weights.subtraction == "analog"
         step = 1.0 if hardware.cell.levels == "unlimited" else 1.0 / (hardware.cell.levels - 1)
-        pedestal = 0.0 if analog else hardware.cell.g_min / ((hardware.cell.g_max - hardware.cell.g_min) * step)
+        # Where nothing is rounded before the subtraction, what g_min adds to both sides cancels.
+        cancels = analog or hardware.adc.bits == "unlimited"
+        pedestal = 0.0 if cancels else hardware.cell.g_min / ((hardware.cell.g_max - hardware.cell.g_min) * step)
 
         def value(suffix: str) -> Value:
             return Value(f"{name}.{suffix}", None)
@@ -71,7 +73,7 @@ class InsertConverters:
             windows=product.windows,
             partition=partition,
             subtraction=hardware.weights.subtraction,
-            pedestal=pedestal,
+            pedestal=float(np.float32(pedestal)),  # as the program's file holds it
             double=codes is None or levels.dtype.kind == "f" or largest_sum(levels, partition, codes) > FLOAT32_EXACT,
         )
         bits = hardware.adc.bits

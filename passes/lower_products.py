@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import onnx
@@ -102,11 +102,11 @@ class _Around:
     graph: Graph
     name: str
 
-    def host(self, op_type: str, operands: Sequence[Value], suffix: str, **attributes: object) -> Value:
+    def host(self, op_type: str, operands: Sequence[Value], suffix: str, **attributes: Any) -> Value:
         shape = operands[0].shape
         elem = operands[0].type.elem if isinstance(operands[0].type, TensorType) else TensorProto.FLOAT
         if op_type == "Cast":
-            elem = int(attributes["to"])  # type: ignore[call-overload]
+            elem = int(attributes["to"])
         elif op_type == "Transpose" and shape is not None:
             shape = (*shape[:-2], shape[-1], shape[-2])
         elif op_type == "Squeeze" and shape is not None:

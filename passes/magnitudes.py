@@ -12,8 +12,8 @@ _BINS = 8192
 class Magnitudes:
     """How often each magnitude occurs, in bins of equal width from zero up.
 
-    The width is a power of two and doubles when a larger magnitude comes, so that the result does not depend on the order of
-    the data or on how it is cut into pieces.
+    The width is a power of two and doubles when a larger magnitude comes, so that the result does not depend on the
+    order of the data or on how it is cut into pieces.
 
     Attributes:
         count: values seen.
@@ -69,8 +69,8 @@ class Magnitudes:
     def least_squares_limit(self, steps: int) -> float:
         """The range end that makes the mean squared error of a converter least.
 
-        Within the range a value is off by a uniformly distributed part of one step, ``step^2 / 12`` on average; beyond it, by
-        its distance from the end. ``steps`` is the number of steps from zero to the end.
+        Within the range a value is off by a uniformly distributed part of one step, ``step^2 / 12`` on average; beyond
+        it, by its distance from the end. ``steps`` is the number of steps from zero to the end.
         """
         if self.largest == 0.0:
             return 0.0

@@ -56,7 +56,11 @@ class PlaceBlocks:
                 break
             fitting.append(layer.name)
         largest = max(found, key=_tiles_of)
-        fits = f"the first {len(fitting)} of {len(found)} layers (up to {fitting[-1]!r}) would fit" if fitting else "no layer fits"
+        fits = (
+            f"the first {len(fitting)} of {len(found)} layers (up to {fitting[-1]!r}) would fit"
+            if fitting
+            else "no layer fits"
+        )
         raise CapacityError(
             f"the model needs {needed} physical tiles, the chip has {available}: {needed - available} are missing",
             where=f"{fits}; the largest layer, {largest.name!r}, takes {_tiles_of(largest)}",

@@ -39,8 +39,10 @@ class SplitBlocks:
                 )
 
 
-def split(*, groups: int, rows: int, columns: int, tile_rows: int, tile_columns: int, reference_column: bool) -> Partition:
-    """The partition of a matrix of ``groups`` parts, ``rows x columns`` each, for tiles of so many rows and weight columns."""
+def split(
+    *, groups: int, rows: int, columns: int, tile_rows: int, tile_columns: int, reference_column: bool
+) -> Partition:
+    """The partition of ``groups`` matrices, ``rows x columns`` each, for tiles of so many rows and weight columns."""
     if rows <= tile_rows and columns <= tile_columns:
         together = min(tile_rows // rows, tile_columns // columns, groups)
         return Partition(groups, rows, columns, together, rows * together, columns * together, reference_column)

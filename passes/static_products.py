@@ -1,7 +1,7 @@
 """Recognise products with a static matrix, and the matrix in them.
 
-``Conv``, ``Gemm`` and ``MatMul`` come in many forms; each is brought to ``y = x W + b`` with ``W: (groups, K, N)``, plus what has
-to be done to operand and result on the host: a transposition, a squeeze, an addition.
+``Conv``, ``Gemm`` and ``MatMul`` come in many forms; each is brought to ``y = x W + b`` with ``W: (groups, K, N)``,
+plus what has to be done to operand and result on the host: a transposition, a squeeze, an addition.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from xbarc.ir.graph import Value
 from xbarc.ir.operators import HostOp
 from xbarc.ir.types import TensorType
 from xbarc.ir.windows import Windows
+from xbarc.ir.work import has_hidden_products
 
 _FLOATS = {TensorProto.FLOAT: "float32", TensorProto.DOUBLE: "float64", TensorProto.FLOAT16: "float16"}
 
@@ -69,6 +70,8 @@ class StaticProduct:
 def recognise(operator: HostOp) -> StaticProduct | Refusal:
     """The static product in an operator, or why there is none."""
     rule = _RULES.get(operator.kind)
+    if rule is None and has_hidden_products(operator.node):
+        return Refusal(f"products inside {operator.kind} are not recognised", is_product=True)
     if rule is None:
         return Refusal("no matrix product", is_product=False)
     result = operator.results[0].type
@@ -86,7 +89,7 @@ def _conv(operator: HostOp, elem: int) -> StaticProduct | Refusal:
         return Refusal("its bias is not constant", is_product=True)
     if kernel.ndim < 3 or kernel.size == 0:
         return Refusal(f"its kernel has shape {list(kernel.shape)}", is_product=True)
-    groups = int(operator.attribute("group", 1))  # type: ignore[call-overload]
+    groups = int(operator.attribute("group", 1))
     rank = kernel.ndim - 2
     weight = kernel.reshape(groups, kernel.shape[0] // groups, -1).transpose(0, 2, 1)
     auto_pad = operator.attribute("auto_pad", b"NOTSET")
@@ -101,17 +104,17 @@ def _conv(operator: HostOp, elem: int) -> StaticProduct | Refusal:
 
 
 def _gemm(operator: HostOp, elem: int) -> StaticProduct | Refusal:
-    alpha = float(operator.attribute("alpha", 1.0))  # type: ignore[arg-type]
-    beta = float(operator.attribute("beta", 1.0))  # type: ignore[arg-type]
+    alpha = float(operator.attribute("alpha", 1.0))
+    beta = float(operator.attribute("beta", 1.0))
     left, right = _constant(operator, 0), _constant(operator, 1)
     trans_a, trans_b = bool(operator.attribute("transA", 0)), bool(operator.attribute("transB", 0))
     if right is not None:
         matrix = right.T if trans_b else right
-        form = {"operand": 0, "transpose_operand": trans_a, "transpose_result": False}
+        operand, transpose_operand = 0, trans_a
     elif left is not None:
         # (A B)^T = B^T A^T: the rows of the result become windows.
         matrix = left if trans_a else left.T
-        form = {"operand": 1, "transpose_operand": not trans_b, "transpose_result": True}
+        operand, transpose_operand = 1, not trans_b
     else:
         return Refusal("neither matrix is constant", is_product=True)
     if matrix.size == 0:
@@ -120,13 +123,22 @@ def _gemm(operator: HostOp, elem: int) -> StaticProduct | Refusal:
     if _present(operator, 2) and beta != 0.0:
         constant = _constant(operator, 2)
         if constant is not None:
-            bias = _column_bias(constant, matrix.shape[1], along=0 if form["transpose_result"] else 1)
+            bias = _column_bias(constant, matrix.shape[1], along=1 - operand)
         if bias is None:
             addend = (2, beta)
         else:
             bias = bias * beta
     weight = matrix[None] if alpha == 1.0 else matrix[None] * alpha
-    return StaticProduct(weight=weight, bias=bias, windows=Windows(), elem=elem, addend=addend, **form)  # type: ignore[arg-type]
+    return StaticProduct(
+        operand,
+        weight,
+        bias,
+        Windows(),
+        elem,
+        transpose_operand=transpose_operand,
+        transpose_result=operand == 1,
+        addend=addend,
+    )
 
 
 def _matmul(operator: HostOp, elem: int) -> StaticProduct | Refusal:
@@ -194,4 +206,4 @@ def _elem_of_constants(operator: HostOp) -> int:
 
 def _ints(operator: HostOp, name: str, default: list[int]) -> tuple[int, ...]:
     given = operator.attribute(name) or default
-    return tuple(int(entry) for entry in given)  # type: ignore[attr-defined]
+    return tuple(int(entry) for entry in given)

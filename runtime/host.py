@@ -52,4 +52,6 @@ class HostModel:
 
 def _message(error: Exception) -> str:
     """The last part of onnxruntime's message: what comes before are its own files and lines."""
-    return str(error).strip().splitlines()[0].rsplit(" : ", maxsplit=1)[-1] if str(error).strip() else type(error).__name__
+    return (
+        str(error).strip().splitlines()[0].rsplit(" : ", maxsplit=1)[-1] if str(error).strip() else type(error).__name__
+    )

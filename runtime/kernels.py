@@ -1,8 +1,8 @@
 """The periphery around the products, compiled: converters, windows, accumulation. Arrays and numbers only.
 
-All kernels release the interpreter lock, so that panels can run on several threads, and all stand in one file: a cached kernel
-does not notice that a callee in another file has changed. None allows the compiler to reorder or to fuse floating-point
-operations: results must equal those of onnxruntime bit for bit.
+All kernels release the interpreter lock, so that panels can run on several threads, and all stand in one file: a
+cached kernel does not notice that a callee in another file has changed. None allows the compiler to reorder or to fuse
+floating-point operations: results must equal those of onnxruntime bit for bit.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ def gather_windows(codes, first, count, image_size, window_offset, row_offset, p
 
     Args:
         codes: flat; image after image of ``image_size`` elements.
-        window_offset, row_offset: element ``row`` of window ``w`` lies at ``window_offset[w] + row_offset[row]`` of its image.
+        window_offset, row_offset: element ``row`` of window ``w`` lies at ``window_offset[w] + row_offset[row]`` of
+            its image.
         panel: ``(windows a panel, rows)``.
     """
     windows = window_offset.shape[0]

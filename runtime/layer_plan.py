@@ -18,8 +18,8 @@ class Block:
 
     Attributes:
         rows: first and last-but-one row in the layer's matrix (groups laid end to end).
-        matrices: ``(rows, columns)`` levels, or differences of levels where currents are subtracted; one a slice and, where
-            they are converted apart, one a polarity.
+        matrices: ``(rows, columns)`` levels, or differences of levels where currents are subtracted; one a slice and,
+            where they are converted apart, one a polarity.
         weights: what the codes of each matrix count in the sum.
     """
 
@@ -50,7 +50,8 @@ class LayerPlan:
         dtype: of codes, levels and currents: float32 where all sums are exact in it, otherwise float64.
         sum_dtype: of accumulated codes.
         pedestal: units of current a code that ``g_min`` adds.
-        data_columns, reference_columns: where columns and their references lie in a single-ended read with reference columns.
+        data_columns, reference_columns: where columns and their references lie in a single-ended read with reference
+            columns.
         diagonals: the matrices.
         scale, bias: ``(columns,)`` float32.
     """

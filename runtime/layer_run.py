@@ -126,7 +126,9 @@ def _run_panels(
     total = y.shape[0] * y.shape[2]
     for diagonal in plan.diagonals:
         sums = np.zeros((panel_windows, diagonal.blocks[0].matrices[0].shape[1]), dtype=plan.sum_dtype)
-        inputs = [np.empty((panel_windows, block.rows[1] - block.rows[0]), dtype=plan.dtype) for block in diagonal.blocks]
+        inputs = [
+            np.empty((panel_windows, block.rows[1] - block.rows[0]), dtype=plan.dtype) for block in diagonal.blocks
+        ]
         currents = np.empty((panel_windows, diagonal.blocks[0].matrices[0].shape[1]), dtype=plan.dtype)
         for number in panels:
             first = number * panel_windows

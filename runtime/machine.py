@@ -73,7 +73,8 @@ class Machine:
         """Outputs for one batch of inputs; ``visitors`` see the currents of layers, by the layer's name."""
         values: dict[str, np.ndarray] = {**self._constants, **feeds}
         watching = visitors or {}
-        # One BLAS thread a panel: the panels themselves run in parallel, and a product's rounding must not depend on threads.
+        # One BLAS thread a panel: the panels themselves run in parallel, and a product's rounding must not depend on
+        # threads.
         with self._libraries.limit(limits=1, user_api="blas"), ThreadPoolExecutor(self._threads) as pool:
             for step, done in zip(self._steps, self._drop, strict=True):
                 if isinstance(step, HostStep):

@@ -134,19 +134,40 @@ def test_written_arrays_are_what_numpy_reads(
     arrays: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("npz") / "y.npz"
-    write_npz(path, arrays)
+    write_npz(path, [arrays])
     first = path.read_bytes()
     with np.load(path) as read:
         assert set(read.files) == set(arrays)
         for name, array in arrays.items():
             np.testing.assert_array_equal(read[name], array, strict=True)
-    write_npz(path, arrays)
+    write_npz(path, [arrays])
     assert path.read_bytes() == first
 
 
+@given(
+    array=hnp.arrays(st.sampled_from([np.float32, np.int64, np.bool_]), hnp.array_shapes(min_dims=1, max_dims=3)),
+    cuts=st.lists(st.integers(0, 10), max_size=3),
+)
+def test_an_npz_does_not_depend_on_how_its_arrays_were_cut(
+    array: np.ndarray, cuts: list[int], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("npz")
+    write_npz(folder / "whole.npz", [{"y": array, "twice": 2.0 * array}])
+    pieces = np.split(array, sorted(cuts))
+    write_npz(folder / "pieces.npz", ({"y": piece, "twice": 2.0 * piece} for piece in pieces))
+    assert (folder / "pieces.npz").read_bytes() == (folder / "whole.npz").read_bytes()
+
+
+def test_batches_of_different_shapes_leave_nothing(tmp_path: Path) -> None:
+    for first, second in ((np.ones((2, 3)), np.ones((2, 4))), (np.float32(1), np.float32(1))):
+        with pytest.raises(DataError, match="'y' cannot be joined over batches"):
+            write_npz(tmp_path / "y.npz", [{"y": first}, {"y": second}])
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_arrays_of_objects_are_never_pickled(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="allow_pickle"):
-        write_npz(tmp_path / "y.npz", {"y": np.array([{}])})
+    with pytest.raises(DataError, match="'y' is no array of numbers"):
+        write_npz(tmp_path / "y.npz", [{"y": np.array([{}])}])
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,7 +1,7 @@
 """What can go wrong by a user's doing, told as: what is wrong, where, and what to do.
 
-Every error that a user can cause is an :class:`XbarcError`. The command line prints it without a traceback and exits with
-:attr:`XbarcError.exit_code`: 1 where the job failed, 2 where the command was used wrongly.
+Every error that a user can cause is an :class:`XbarcError`. The command line prints it without a traceback and exits
+with :attr:`XbarcError.exit_code`: 1 where the job failed, 2 where the command was used wrongly.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,24 +25,39 @@ class Calibration:
     """A sample that can be read again and again.
 
     Attributes:
-        samples: the data.
+        specs: the inputs of the model.
         batch_size: samples at a time; ``None``: all at once.
-        measured: whether it is real data.
+        data: real data; ``None``: random inputs, made when they are needed: not every model can have them, and
+            not every compilation asks for them.
         origin: the file, or what else it is, for the program's provenance.
     """
 
-    samples: Samples
+    specs: list[InputSpec]
     batch_size: int | None
-    measured: bool
+    data: Samples | None
     origin: str
+
+    @property
+    def measured(self) -> bool:
+        """Whether it is real data."""
+        return self.data is not None
+
+    @cached_property
+    def samples(self) -> Samples:
+        """The data.
+
+        Raises:
+            DataError: random inputs cannot be made.
+        """
+        return self.data or _random_samples(self.specs)
 
     def __iter__(self) -> Iterator[Batch]:
         return iter(self.samples.batches(self.batch_size or self.samples.count or 2**31))
 
     def facts(self) -> dict[str, Any]:
         """What a program remembers of it."""
-        known = {"measured": self.measured, "origin": self.origin, "samples": self.samples.count}
-        return known | {"sha256": self.samples.sha256() if self.measured else None}
+        count, digest = (None, None) if self.data is None else (self.data.count, self.data.sha256())
+        return {"measured": self.measured, "origin": self.origin, "samples": count, "sha256": digest}
 
 
 def calibration_of(given: CalibrationLike, specs: list[InputSpec], batch_size: int | None) -> Calibration:
@@ -51,17 +67,17 @@ def calibration_of(given: CalibrationLike, specs: list[InputSpec], batch_size: i
         DataError: data that do not fit the model, or an iterator, which can be read only once.
     """
     if given is None:
-        return Calibration(_random_samples(specs), batch_size, False, "seeded standard-normal inputs")
+        return Calibration(specs, batch_size, None, "seeded standard-normal inputs")
     if isinstance(given, str | os.PathLike):
-        return Calibration(open_data(given, specs), batch_size, True, os.path.abspath(given))
+        return Calibration(specs, batch_size, open_data(given, specs), os.path.abspath(given))
     if isinstance(given, Mapping | np.ndarray):
-        return Calibration(samples_from_arrays(given, specs), batch_size, True, "arrays")
+        return Calibration(specs, batch_size, samples_from_arrays(given, specs), "arrays")
     if iter(given) is given:
         raise DataError(
             "the calibration sample is an iterator, and it has to be read more than once",
             fix="pass arrays, a file, or a list of batches",
         )
-    return Calibration(samples_from_batches(given, specs), batch_size, True, "batches")
+    return Calibration(specs, batch_size, samples_from_batches(given, specs), "batches")
 
 
 def _random_samples(specs: list[InputSpec]) -> Samples:
@@ -72,7 +88,7 @@ def _random_samples(specs: list[InputSpec]) -> Samples:
         unknown = [axis for axis, size in enumerate(spec.shape) if size is None and axis > 0]
         if unknown:
             raise DataError(
-                f"the input {spec.name!r} has no fixed size along axis {unknown[0]}, so random inputs cannot be made for it",
+                f"random inputs cannot be made: the input {spec.name!r} has no fixed size along axis {unknown[0]}",
                 where=f"input {spec.name!r}, {spec}",
                 fix="give a calibration sample (--calibrate DATA.npz)",
             )

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xbarc.api.data import Samples, samples_from_arrays
-from xbarc.api.evaluation import Evaluation, evaluate
 from xbarc.api.machines import batch_size, build_machine, default_threads
 from xbarc.api.source import input_specs
 from xbarc.runtime.host import Optimization
 
 if TYPE_CHECKING:
     from xbarc.api.program import Program
+    from xbarc.report.evaluation import Evaluation
+
+#: Told after each batch: samples done, and samples in all where that is known.
+Progress = Callable[[int, int | None], None]
 
 
 class Chip:
@@ -59,11 +62,19 @@ class Chip:
         if not self._specs:
             return self.run_batch({})
         samples = inputs if isinstance(inputs, Samples) else samples_from_arrays(inputs, self._specs)
-        size = self._batch_size or samples.count or 2**31
-        pieces = [self.run_batch(batch) for batch in samples.batches(size)]
+        pieces = list(self.run_batches(samples))
         if len(pieces) == 1:
             return pieces[0]
         return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+    def run_batches(self, samples: Samples, *, progress: Progress | None = None) -> Iterator[dict[str, np.ndarray]]:
+        """Outputs of one batch after the other, each as large as memory should hold."""
+        done = 0
+        for batch in samples.batches(self._batch_size or samples.count or 2**31):
+            yield self.run_batch(batch)
+            done += len(next(iter(batch.values())))
+            if progress is not None:
+                progress(done, samples.count)
 
     def run_batch(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Outputs of one batch, run at once."""
@@ -72,7 +83,10 @@ class Chip:
         return {name: results[fetched] for name, fetched in zip(names, self._fetched, strict=True)}
 
     def evaluate(
-        self, inputs: Mapping[str, np.ndarray] | np.ndarray | Iterable[Any] | Samples, labels: Any = None, **options: Any
+        self,
+        inputs: Mapping[str, np.ndarray] | np.ndarray | Iterable[Any] | Samples,
+        labels: Any = None,
+        **options: Any,
     ) -> Evaluation:
         """Compare with the floating-point network; see :func:`xbarc.api.evaluation.evaluate`."""
-        return evaluate(self.program, inputs, labels, chip=self, **options)
+        return self.program.evaluate(inputs, labels, chip=self, **options)

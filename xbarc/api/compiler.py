@@ -12,11 +12,15 @@ import onnx
 from xbarc.api.calibration import Calibration, CalibrationLike, calibration_of
 from xbarc.api.executor import MachineExecutor
 from xbarc.api.machines import batch_size, default_threads
+from xbarc.api.pass_check import OnDifference, PassCheck
 from xbarc.api.program import Program
-from xbarc.api.source import ModelLike, Source, input_specs, read_source
+from xbarc.api.source import ModelLike, input_specs, read_source
+from xbarc.errors import UsageError
 from xbarc.hardware.load import load_hardware
+from xbarc.hardware.overrides import read_overrides
 from xbarc.hardware.schema import Hardware
-from xbarc.ir.pipeline import Pass, Pipeline, Progress
+from xbarc.ir.graph import Graph
+from xbarc.ir.pipeline import Dump, Observer, Pass, Pipeline, Progress
 from xbarc.passes.calibrate_adc import CalibrateAdc
 from xbarc.passes.calibrate_inputs import CalibrateInputs
 from xbarc.passes.choose_analog import ChooseAnalog
@@ -41,6 +45,7 @@ def compile_model(
     host: Sequence[str] = (),
     threads: int | None = None,
     dump_folder: str | os.PathLike[str] | None = None,
+    on_difference: OnDifference | None = None,
     progress: Progress | None = None,
 ) -> Program:
     """Compile a network for a chip.
@@ -49,11 +54,12 @@ def compile_model(
         model: an ONNX file or model.
         hardware: a preset, a TOML file, or a description.
         overrides: ``key.path=value`` changes to it.
-        calibration: a sample of inputs for the converters' ranges: a data file or folder, arrays, or batches. Without one, ranges
-            come from random inputs and the program is marked uncalibrated.
+        calibration: a sample of inputs for the converters' ranges: a data file or folder, arrays, or batches. Without
+            one, ranges come from random inputs and the program is marked uncalibrated.
         analog, host: name patterns of operators to put on tiles or to leave digital; the more specific pattern wins.
         threads: all that the process may use by default.
         dump_folder: where the graph goes as text after each pass.
+        on_difference: told after each pass by how much it changed the outputs for the first batch of the sample.
         progress: told before each pass.
 
     Raises:
@@ -63,30 +69,45 @@ def compile_model(
         CapacityError: the chip has too few tiles.
         UsageError: patterns or overrides that name nothing.
     """
+    if isinstance(hardware, Hardware) and overrides:
+        raise UsageError("overrides change a preset or a file, not a description", fix="change the description itself")
     described = hardware if isinstance(hardware, Hardware) else load_hardware(hardware, overrides)
     source = read_source(model)
     graph = source.graph
     executor = MachineExecutor(threads=threads or default_threads())
-    lowering = lowering_passes(executor, analog=analog, host=host)
-    specs = input_specs(graph)
-    sample = calibration_of(calibration, specs, batch_size(graph))
-    passes = [*lowering, *_mapping_passes(described, executor, sample)]
-    Pipeline(passes, dump_folder=None if dump_folder is None else Path(dump_folder), progress=progress).run(graph)
+    sample = calibration_of(calibration, input_specs(graph), batch_size(graph))
+    passes = [
+        *lowering_passes(executor, analog=analog, host=host),
+        *_mapping_passes(described, executor, sample),
+    ]
+    observers: list[Observer] = [] if dump_folder is None else [Dump(Path(dump_folder))]
+    if on_difference is not None:
+        observers.append(PassCheck(graph, executor, next(iter(sample)), on_difference))
+    Pipeline(passes, progress=progress, observers=observers).run(graph)
     facts = {
         "xbarc": importlib.metadata.version("xbarc"),
         "source": {"path": None if source.path is None else os.path.abspath(source.path), "sha256": source.sha256},
-        "options": {"analog": list(analog), "host": list(host)},
+        "options": {
+            "analog": list(analog),
+            "host": list(host),
+            "overrides": [override.text for override in read_overrides(overrides)],
+        },
         "calibration": sample.facts(),
     }
     return Program(graph, described, facts, model if isinstance(model, onnx.ModelProto) else None)
 
 
-def lower(model: ModelLike, *, analog: Sequence[str] = (), host: Sequence[str] = (), threads: int | None = None) -> Source:
-    """The front half of a compilation: read, fold, choose, lower. What ``xbarc check`` and ``inspect`` look at."""
-    source = read_source(model)
+def lower(
+    graph: Graph,
+    *,
+    analog: Sequence[str] = (),
+    host: Sequence[str] = (),
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """The front half of a compilation, in place: fold, choose, lower. Arguments as for :func:`compile_model`."""
     executor = MachineExecutor(threads=threads or default_threads())
-    Pipeline(lowering_passes(executor, analog=analog, host=host)).run(source.graph)
-    return source
+    Pipeline(lowering_passes(executor, analog=analog, host=host), progress=progress).run(graph)
 
 
 def lowering_passes(executor: MachineExecutor, *, analog: Sequence[str], host: Sequence[str]) -> list[Pass]:
@@ -104,5 +125,3 @@ def _mapping_passes(hardware: Hardware, executor: MachineExecutor, sample: Calib
         CalibrateAdc(hardware.adc, executor, sample, sample.measured),
         PlaceBlocks(hardware),
     ]
-
-

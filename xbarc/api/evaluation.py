@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 
+from xbarc.api.chip import Chip, Progress
 from xbarc.api.data import Samples, open_data, samples_from_arrays, samples_from_batches
+from xbarc.api.machines import batch_size, default_threads
 from xbarc.api.metrics import Accumulator, Agreement, Metric, TopK, parse_metric
 from xbarc.api.source import ModelLike
 from xbarc.errors import ModelError, UsageError
-from xbarc.onnx_io.files import file_hash
+from xbarc.onnx_io.files import read_file
+from xbarc.onnx_io.program import is_program
 from xbarc.report.evaluation import Evaluation, Figure
 from xbarc.runtime.host import HostModel
 
 if TYPE_CHECKING:
-    from xbarc.api.chip import Chip
     from xbarc.api.program import Program
-
-#: Told after each batch: samples done, and samples in all where that is known.
-Progress = Callable[[int, int | None], None]
 
 
 def evaluate(
@@ -42,8 +41,8 @@ def evaluate(
 
     Args:
         program: compiled.
-        inputs: a data file or folder, arrays by input name, one array, or batches (``(inputs, labels)`` pairs where the metric
-            needs labels). An iterator is read once.
+        inputs: a data file or folder, arrays by input name, one array, or batches (``(inputs, labels)`` pairs where
+            the metric needs labels). An iterator is read once.
         labels: of the samples, where ``inputs`` are arrays.
         metric: ``top-1``, ``top-K``, ``mse``, ``snr`` (dB) or ``module:function``.
         output: which output to judge; the first by default.
@@ -56,16 +55,13 @@ def evaluate(
         DataError: data that do not fit.
         UsageError: an unknown metric or output.
     """
-    from xbarc.api.chip import Chip
-    from xbarc.api.machines import batch_size, default_threads
-
     judge = parse_metric(metric) if isinstance(metric, str) else metric
     samples = _samples(program, inputs, labels, needs_labels=judge.needs_labels)
     chosen = _output(program, output)
     threads = threads or default_threads()
     ideal = chip or Chip(program, threads=threads)
     quantized = Chip(program, convert_outputs=False, threads=threads)
-    source, reason = _reference(program, reference, threads)
+    source, reason = _reference(program, reference, chosen, threads)
 
     exact = _Run(judge, None)
     runs = {"quantized": _Run(judge, source), "ideal": _Run(judge, source)}
@@ -146,20 +142,33 @@ def _output(program: Program, name: str | None) -> str:
     return name
 
 
-def _reference(program: Program, given: ModelLike | None, threads: int) -> tuple[HostModel | None, str | None]:
+def _reference(
+    program: Program, given: ModelLike | None, output: str, threads: int
+) -> tuple[HostModel | None, str | None]:
     """The float network, or why there is none."""
     if given is None:
         given, reason = program.source_model()
         if given is None:
             return None, reason
     if isinstance(given, onnx.ModelProto):
+        _refuse_other_network(given, program, output, where="the reference")
         return HostModel(given.SerializeToString(), threads=threads, optimization="all"), None
-    path = Path(given)
-    if not path.is_file():
-        raise ModelError("there is no such file", where=str(path), fix="check the path of the reference model")
-    return HostModel(str(path), threads=threads, optimization="all"), None
+    path = os.fspath(given)
+    _refuse_other_network(read_file(Path(path)), program, output, where=f"reference {path}")
+    return HostModel(path, threads=threads, optimization="all"), None
 
 
-def unchanged(path: Path, sha256: str) -> bool:
-    """Whether a file is still the one with this hash."""
-    return path.is_file() and file_hash(path) == sha256
+def _refuse_other_network(reference: onnx.ModelProto, program: Program, output: str, *, where: str) -> None:
+    """A comparison makes sense only with a network of the same inputs and the same output."""
+    fix = "give the model that the program was compiled from"
+    if is_program(reference):
+        raise ModelError("the reference is a compiled program, not a network in floating point", where=where, fix=fix)
+    constant = {tensor.name for tensor in reference.graph.initializer}
+    reads = {entry.name for entry in reference.graph.input} - constant
+    fed = {spec.name for spec in program.inputs}
+    if reads != fed:
+        names = [", ".join(sorted(each)) or "nothing" for each in (reads, fed)]
+        raise ModelError(f"the reference reads {names[0]}, the program {names[1]}", where=where, fix=fix)
+    made = [entry.name for entry in reference.graph.output]
+    if output not in made:
+        raise ModelError(f"the reference has no output {output!r}, only {', '.join(made)}", where=where, fix=fix)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -44,7 +46,7 @@ def atomic_paths(*paths: str | os.PathLike[str]) -> Iterator[tuple[Path, ...]]:
     if len({target.name for target in targets}) != len(targets) or any(target.parent != folder for target in targets):
         raise InternalError(f"files written together need one folder and different names: {targets}")
     for target in targets:
-        _check_target(target)
+        check_output(target)
     with _staging_folder(folder) as aside:
         written = tuple(aside / target.name for target in targets)
         try:
@@ -62,18 +64,28 @@ def atomic_paths(*paths: str | os.PathLike[str]) -> Iterator[tuple[Path, ...]]:
                 raise _cannot_write(target, error) from error
 
 
-def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes `arrays` as an uncompressed `.npz` with exactly these keys; equal arrays give equal bytes.
+def write_npz(path: str | os.PathLike[str], batches: Iterable[Mapping[str, np.ndarray]]) -> None:
+    """Writes an uncompressed `.npz` with the keys of the batches, each array joined along axis 0.
 
-    Keys may be any names, also those that `numpy.savez` takes for its own arguments.
+    Arrays grow on the disk: the memory holds one batch. Equal arrays give equal bytes. Keys may be any names, also
+    those that `numpy.savez` takes for its own arguments.
 
     Raises:
+        DataError: arrays of objects (text, or what is no array at all), or batches that cannot be joined.
         UsageError, XbarcError: as :func:`atomic_path`.
     """
-    with atomic_path(path) as aside, zipfile.ZipFile(aside, "w") as archive:
-        for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+    with atomic_path(path) as aside, ExitStack() as files:
+        grown: dict[str, _GrowingArray] = {}
+        for batch in batches:
+            for name, array in batch.items():
+                if name not in grown:
+                    file = files.enter_context(tempfile.TemporaryFile(dir=aside.parent))
+                    grown[name] = _GrowingArray(name, file)
+                grown[name].append(array)
+        with zipfile.ZipFile(aside, "w") as archive:
+            for name, whole in grown.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    whole.write(member)
 
 
 def array_names(path: str | os.PathLike[str]) -> list[str]:
@@ -106,7 +118,47 @@ def read_array(path: str | os.PathLike[str], name: str) -> np.ndarray:
             return np.lib.format.read_array(member, allow_pickle=False)
 
 
-def _check_target(target: Path) -> None:
+class _GrowingArray:
+    """An array that lies in a file and takes more along axis 0."""
+
+    def __init__(self, name: str, file: IO[bytes]) -> None:
+        self._name = name
+        self._file = file
+        self._dtype = np.dtype(float)
+        self._shape: tuple[int, ...] | None = None
+
+    def append(self, array: np.ndarray) -> None:
+        if not isinstance(array, np.ndarray | np.generic) or array.dtype.hasobject:
+            raise DataError(
+                f"the output '{self._name}' is no array of numbers, and an .npz holds no other",
+                fix="run the program from Python, which returns every output as it is",
+            )
+        if self._shape is None:
+            self._dtype, self._shape = array.dtype, array.shape
+        elif array.ndim == 0 or array.shape[1:] != self._shape[1:]:
+            raise DataError(
+                f"the output '{self._name}' cannot be joined over batches: {list(self._shape)} and {list(array.shape)}",
+                fix="run the program from Python, batch by batch",
+            )
+        else:
+            self._shape = (self._shape[0] + len(array), *self._shape[1:])
+        self._file.write(array.tobytes())
+
+    def write(self, file: IO[bytes]) -> None:
+        descr = np.lib.format.dtype_to_descr(self._dtype)
+        header = {"descr": descr, "fortran_order": False, "shape": self._shape}
+        np.lib.format.write_array_header_2_0(file, header)
+        self._file.seek(0)
+        shutil.copyfileobj(self._file, file, 2**20)
+
+
+def check_output(path: str | os.PathLike[str]) -> None:
+    """Refuses what :func:`atomic_path` would refuse, so that a long job need not find that out at its end.
+
+    Raises:
+        UsageError: the folder does not exist, or `path` is something other than a file.
+    """
+    target = Path(path)
     if os.path.isdir(target):
         raise UsageError(f"the output {target} is a folder", fix="name a file in it")
     if os.path.exists(target) and not os.path.isfile(target):  # the methods of Path raise where a name is too long

@@ -6,29 +6,40 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import onnx
 
 from xbarc.api.chip import Chip
 from xbarc.api.data import InputSpec
-from xbarc.api.evaluation import unchanged
+from xbarc.api.evaluation import evaluate
 from xbarc.api.files import atomic_path, atomic_paths
 from xbarc.api.source import ModelLike, input_specs
 from xbarc.devices.ideal import find_device
-from xbarc.errors import HardwareError, ProgramError, XbarcError
+from xbarc.errors import HardwareError, ProgramError
 from xbarc.hardware.schema import Hardware
 from xbarc.ir.graph import Graph
 from xbarc.ir.printer import print_graph
-from xbarc.onnx_io.files import read_file
+from xbarc.onnx_io.files import file_hash, read_file
 from xbarc.onnx_io.program import StoredProgram, read_program, write_program
-from xbarc.report.utilisation import UtilisationReport, utilisation_report
+from xbarc.report.evaluation import Evaluation
+from xbarc.report.utilisation import UtilisationReport, is_calibrated, utilisation_report
 
 if TYPE_CHECKING:
     from xbarc.runtime.host import Optimization
 
 #: Weights beyond this many bytes go to a file beside the program: protobuf ends at 2 GiB.
 _EXTERNAL_DATA_BYTES = 2**30
+
+#: What every program remembers of its making.
+_FACTS: Final = (
+    ("source", "path"),
+    ("source", "sha256"),
+    ("options", "overrides"),
+    ("calibration", "measured"),
+    ("calibration", "origin"),
+    ("calibration", "samples"),
+)
 
 
 @dataclass(frozen=True)
@@ -54,12 +65,10 @@ class Program:
 
     @property
     def calibrated(self) -> bool:
-        """Whether converter ranges came from real data."""
-        return bool(self.facts["calibration"]["measured"])
+        """Whether converter ranges, where there are any, came from real data."""
+        return is_calibrated(self.graph, self.facts)
 
-    def write(
-        self, device: str = "ideal", *, threads: int | None = None, optimization: Optimization = "basic"
-    ) -> Chip:
+    def write(self, device: str = "ideal", *, threads: int | None = None, optimization: Optimization = "basic") -> Chip:
         """Write the program on a chip.
 
         Args:
@@ -72,6 +81,10 @@ class Program:
         """
         find_device(device)
         return Chip(self, threads=threads, optimization=optimization)
+
+    def evaluate(self, inputs: Any, labels: Any = None, **options: Any) -> Evaluation:
+        """Compare with the floating-point network; see :func:`xbarc.api.evaluation.evaluate`."""
+        return evaluate(self, inputs, labels, **options)
 
     def report(self) -> UtilisationReport:
         """Where tiles and cells go."""
@@ -112,7 +125,7 @@ class Program:
         path = Path(known["path"])
         if not path.is_file():
             return None, f"the source model {path} is gone; give it as reference"
-        if not unchanged(path, known["sha256"]):
+        if file_hash(path) != known["sha256"]:
             return None, f"the source model {path} has changed since it was compiled; give the right one as reference"
         return path, None
 
@@ -132,18 +145,9 @@ def load(program: str | os.PathLike[str] | onnx.ModelProto) -> Program:
     facts = dict(stored.facts)
     try:
         hardware = Hardware.from_dict(facts.pop("hardware"))
-        known = facts["source"], facts["calibration"]["measured"]
+        lacking = [f"{table}.{key}" for table, key in _FACTS if key not in facts[table]]
     except (KeyError, TypeError, HardwareError) as error:
         raise ProgramError(f"the program is damaged: {error}", where=where, fix="compile the model again") from error
-    del known
+    if lacking:
+        raise ProgramError(f"the program lacks {', '.join(lacking)}", where=where, fix="compile the model again")
     return Program(stored.graph, hardware, facts)
-
-
-def is_loadable(path: Path) -> bool:
-    """Whether a file is a compiled program."""
-    from xbarc.onnx_io.program import is_program
-
-    try:
-        return is_program(onnx.load(path, load_external_data=False))
-    except (OSError, ValueError, XbarcError):
-        return False

@@ -240,6 +240,12 @@ def _cell_conflicts(hardware: Hardware) -> Iterator[Problem]:
 def _layout_conflicts(hardware: Hardware) -> Iterator[Problem]:
     tile, weights = hardware.tile, hardware.weights
     if weights.encoding == "offset":
+        if hardware.magnitude_levels == 2:
+            yield Problem(
+                keys=(("cell", "levels"), ("weights", "encoding")),
+                what="cell.levels = 2 in one slice leaves an offset code no level beside its middle",
+                fix='give cell.levels or weights.slices a larger number, or set weights.encoding = "differential"',
+            )
         if tile.polarity != "unit-cell":
             yield Problem(
                 keys=(("tile", "polarity"), ("weights", "encoding")),
@@ -286,7 +292,7 @@ def _adc_conflicts(hardware: Hardware) -> Iterator[Problem]:
         for path, resolution in ((("cell", "levels"), hardware.cell.levels), (("dac", "bits"), hardware.dac.bits))
         if resolution == "unlimited"
     ]
-    if adc.range in ("unit", "fixed") and adc.bits != "unlimited" and stepless:
+    if adc.range in ("unit", "full-scale", "fixed") and adc.bits != "unlimited" and stepless:
         names = listed(dotted(path) for path in stepless)
         yield Problem(
             keys=(("adc", "range"), *stepless),

@@ -1,4 +1,4 @@
-"""Bounds that the graph itself puts on values: what comes out of a ReLU is not negative, out of a softmax at most one."""
+"""Bounds that the graph itself puts on values: a ReLU gives nothing negative, a softmax at most one."""
 
 from __future__ import annotations
 
@@ -31,10 +31,14 @@ _FIXED: Final[dict[str, Bounds]] = {
 }
 #: Results whose every element is an element of the first operand, or a mean of some.
 _SELECTING: Final = frozenset(
-    """Cast DepthToSpace Expand Flatten Gather GlobalAveragePool GlobalMaxPool Identity MaxPool ReduceMax ReduceMean ReduceMin
-    Reshape Slice SpaceToDepth Split Squeeze Tile Transpose Unsqueeze""".split()
+    """Cast DepthToSpace Expand Flatten Gather GlobalAveragePool GlobalMaxPool Identity MaxPool ReduceMax ReduceMean
+    ReduceMin Reshape Slice SpaceToDepth Split Squeeze Tile Transpose Unsqueeze""".split()
 )
-_BYTES: Final = {TensorProto.UINT8: (0.0, 255.0), TensorProto.INT8: (-128.0, 127.0), TensorProto.BOOL: (0.0, 1.0)}
+_BYTES: Final[dict[int, Bounds]] = {
+    TensorProto.UINT8: (0.0, 255.0),
+    TensorProto.INT8: (-128.0, 127.0),
+    TensorProto.BOOL: (0.0, 1.0),
+}
 
 
 def bounds(graph: Graph) -> dict[Value, Bounds]:
@@ -83,4 +87,4 @@ def _limit(operator: HostOp, index: int, attribute: str, default: float) -> floa
     """A limit of ``Clip``: an operand since opset 11, an attribute before."""
     if index < len(operator.operands) and (value := operator.operands[index]) is not None:
         return default if value.constant is None else float(numpy_helper.to_array(value.constant).reshape(-1)[0])
-    return float(operator.attribute(attribute, default))  # type: ignore[arg-type]
+    return float(operator.attribute(attribute, default))

@@ -25,7 +25,7 @@ class Executor(Protocol):
     def observe(self, graph: Graph, batches: Iterable[Batch], visitors: Mapping[Value, Visitor]) -> None:
         """Run the graph over batches and show the named values to their visitors.
 
-        The result of a ``TileRead`` is shown as pieces ``(windows, columns)`` of its currents after analog subtraction, without
-        padding. An ``Adc`` without a range passes currents unquantised.
+        The result of a ``TileRead`` is shown as pieces ``(windows, columns)`` of its currents after analog
+        subtraction, without padding. An ``Adc`` without a range passes currents unquantised.
         """
         ...

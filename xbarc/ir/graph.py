@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -156,19 +156,6 @@ class Graph:
         except nx.NetworkXUnfeasible:
             cycle = " -> ".join(edge[0].name for edge in nx.find_cycle(dependencies))
             raise InternalError(f"the graph has a cycle: {cycle}") from None
-
-    def constants(self) -> Iterator[Value]:
-        """The constants that operators or outputs use, each once."""
-        seen: set[int] = set()
-        for operator in self._operators:
-            for value in operator.operands:
-                if value is not None and value.constant is not None and id(value) not in seen:
-                    seen.add(id(value))
-                    yield value
-        for value in self.outputs:
-            if value.constant is not None and id(value) not in seen:
-                seen.add(id(value))
-                yield value
 
     def is_output(self, value: Value) -> bool:
         """Whether the caller gets this value."""

@@ -73,7 +73,11 @@ class Layer:
         """Whether sums of ADC codes can exceed what float32 holds exactly, so that they are taken in float64."""
         if self.adc.codes is None:
             return True
-        reads = self.read.partition.row_blocks * float(self.accumulate.slice_weights.sum()) * (2 if self.single_ended else 1)
+        reads = (
+            self.read.partition.row_blocks
+            * float(self.accumulate.slice_weights.sum())
+            * (2 if self.single_ended else 1)
+        )
         return self.read.double or reads * max(self.adc.codes.high, -self.adc.codes.low) > FLOAT32_EXACT
 
     def signed_levels(self) -> np.ndarray:
@@ -82,14 +86,17 @@ class Layer:
         Positive minus negative polarity, or column minus reference column.
         """
         partition = self.read.partition
-        cells = self.read.levels.astype(np.float64 if self.read.levels.dtype.kind == "f" else np.int64)
+        cells: np.ndarray = self.read.levels.astype(np.float64 if self.read.levels.dtype.kind == "f" else np.int64)
         columns = cells[..., partition.data_columns]
         if partition.reference_column:
-            # A short block is padded with level 0, its reference column too: only rows that hold weights are looked at below.
+            # A short block is padded with level 0, its reference column too: only rows that hold weights are looked at
+            # below.
             columns = columns - cells[..., partition.reference_columns]
         signed = columns[:, 0] - columns[:, 1] if cells.shape[1] == 2 else columns[:, 0]
         slices = signed.shape[0]
-        rows = signed.reshape(slices, partition.diagonals, -1, partition.diagonal_columns)[:, :, : partition.diagonal_rows]
+        rows = signed.reshape(slices, partition.diagonals, -1, partition.diagonal_columns)[
+            :, :, : partition.diagonal_rows
+        ]
         shape = (slices, partition.groups, partition.rows, partition.columns)
         matrix = np.zeros(shape, dtype=cells.dtype)
         for group in range(partition.groups):

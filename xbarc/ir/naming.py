@@ -11,7 +11,8 @@ from xbarc.ir.operators import HostOp
 
 
 def unique_names(graph: Graph) -> dict[Value, str]:
-    """A name for every value: inputs and outputs keep theirs, the others get their hint, with a number where it is taken.
+    """A name for every value: inputs and outputs keep theirs, the others get their hint, with a number where it is
+    taken.
 
     Names inside subgraphs of host operators are left alone, and no outer value takes one.
     """

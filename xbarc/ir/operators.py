@@ -1,14 +1,14 @@
 """The operators: host operators and matrix products at graph level, the steps of the hardware at tile level.
 
-A compiled layer is the chain ``Dac -> TileRead -> Adc -> Accumulate -> Rescale``. Letters in shapes: ``S`` slices, ``P``
-polarities, ``D`` block rows and diagonals (see :class:`xbarc.ir.partition.Partition`), ``R`` rows and ``C`` columns of a
-block, ``K`` rows and ``N`` columns of the layer's matrix in each of ``G`` groups.
+A compiled layer is the chain ``Dac -> TileRead -> Adc -> Accumulate -> Rescale``. Letters in shapes: ``S`` slices,
+``P`` polarities, ``D`` block rows and diagonals (see :class:`xbarc.ir.partition.Partition`), ``R`` rows and ``C``
+columns of a block, ``K`` rows and ``N`` columns of the layer's matrix in each of ``G`` groups.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import onnx
@@ -50,7 +50,7 @@ class HostOp(Operator):
         """The operator type, with its domain where that is not ONNX's own."""
         return f"{self.node.domain}.{self.node.op_type}" if self.node.domain else self.node.op_type
 
-    def attribute(self, name: str, default: object = None) -> object:
+    def attribute(self, name: str, default: Any = None) -> Any:
         """The value of one of the node's attributes."""
         for attribute in self.node.attribute:
             if attribute.name == name:
@@ -65,7 +65,8 @@ class InputRange:
     Attributes:
         limit: the largest magnitude that is not clipped, in units of the layer's input.
         signed: whether negative inputs occur.
-        basis: how that is known, for people: ``calibration sample``, ``known bounds``, ``random inputs``; with the sign's.
+        basis: how that is known, for people: ``calibration sample``, ``known bounds``, ``random inputs``; with the
+            sign's.
         clipped: share of the sample's values beyond ``limit``.
     """
 
@@ -102,7 +103,8 @@ class MatVec(Operator):
         source: ONNX operator type that it comes from.
         weight: ``(G, K, N)`` float32 or float64.
         bias: ``(G * N,)`` float32 or float64, or ``None``.
-        windows: where windows lie in the input ``(images, G * channels, *spatial)``; a plain product takes the last axis.
+        windows: where windows lie in the input ``(images, G * channels, *spatial)``; a plain product takes the last
+            axis.
         reason: why it is on tiles.
         sample_axis: axis of the input along which samples lie; ``None`` where windows mix samples.
         input_range, encoding, partition: set by the passes that calibrate, encode and split.

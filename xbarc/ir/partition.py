@@ -11,9 +11,9 @@ from dataclasses import dataclass
 class Partition:
     """Blocks of a matrix of ``groups`` diagonal parts, each ``rows x columns``.
 
-    Several whole groups may lie side by side in one tile, on its diagonal; such a set is a *diagonal*. A group that is larger
-    than a tile is a diagonal of its own, cut into row blocks, whose partial sums add up, and column blocks. A dense matrix is
-    one diagonal. ``D`` in array shapes runs over diagonals, and within each over its row blocks.
+    Several whole groups may lie side by side in one tile, on its diagonal; such a set is a *diagonal*. A group that is
+    larger than a tile is a diagonal of its own, cut into row blocks, whose partial sums add up, and column blocks. A
+    dense matrix is one diagonal. ``D`` in array shapes runs over diagonals, and within each over its row blocks.
 
     Attributes:
         groups, rows, columns: number of groups, and the matrix of each.
@@ -106,7 +106,8 @@ class Partition:
 
 
 def logical_tiles(*, groups: int, rows: int, columns: int, tile_rows: int, tile_columns: int) -> int:
-    """Tiles of ``tile_rows x tile_columns`` weights that a layer takes, before slices, polarities and reference columns count.
+    """Tiles of ``tile_rows x tile_columns`` weights that a layer takes, before slices, polarities and reference
+    columns count.
 
     Groups that fit lie on the diagonal of a tile, whole groups only; larger ones are cut one by one.
     """

@@ -35,6 +35,8 @@ class Pass(Protocol):
 
 #: Told before each pass: its name, its number, and how many there are.
 Progress = Callable[[str, int, int], None]
+#: Shown the verified graph after each pass, with the pass and its number.
+Observer = Callable[[Pass, int, Graph], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +44,15 @@ class Pipeline:
     """Passes in order.
 
     Attributes:
-        dump_folder: where the text of the graph goes after each pass, as ``NN-name.txt``; the folder is made.
         stop_after: name of the last pass to run.
-        progress: called before each pass.
+        progress: told before each pass.
+        observers: shown the graph after each pass.
     """
 
     passes: Sequence[Pass]
-    dump_folder: Path | None = None
     stop_after: str | None = None
     progress: Progress | None = None
+    observers: Sequence[Observer] = ()
 
     def __post_init__(self) -> None:
         names = [entry.name for entry in self.passes]
@@ -77,12 +79,22 @@ class Pipeline:
             except InternalError as error:
                 error.add_note(f"after pass {number}, {describe(entry)}")
                 raise
-            if self.dump_folder is not None:
-                self.dump_folder.mkdir(parents=True, exist_ok=True)
-                path = self.dump_folder / f"{number:02d}-{entry.name}.txt"
-                path.write_text(f"// {describe(entry)}\n{print_graph(graph)}\n", encoding="utf-8")
+            for observer in self.observers:
+                observer(entry, number, graph)
             if entry.name == self.stop_after:
                 return
+
+
+@dataclass(frozen=True, slots=True)
+class Dump:
+    """An observer that writes the text of the graph after each pass to ``NN-name.txt`` in a folder, which it makes."""
+
+    folder: Path
+
+    def __call__(self, entry: Pass, number: int, graph: Graph) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{number:02d}-{entry.name}.txt"
+        path.write_text(f"// {describe(entry)}\n{print_graph(graph)}\n", encoding="utf-8")
 
 
 def describe(entry: Pass) -> str:

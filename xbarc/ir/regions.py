@@ -1,9 +1,9 @@
 """Host regions: the fewest groups of host operators that can each run as one model.
 
-The height of a host operator is the largest number of host operators, each separated from the next by a layer on tiles, on any
-path that ends in it. Operators of equal height run together. A value flows from a lower height to a higher one or stays within,
-so the contracted graph is acyclic; and since no two of the operators that make up a height may share a region, no partition
-into fewer regions is acyclic.
+The height of a host operator is the largest number of host operators, each separated from the next by a layer on
+tiles, on any path that ends in it. Operators of equal height run together. A value flows from a lower height to a
+higher one or stays within, so the contracted graph is acyclic; and since no two of the operators that make up a height
+may share a region, no partition into fewer regions is acyclic.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class HostRegion:
 def schedule(graph: Graph, keep: Iterable[Value] = ()) -> list[HostRegion | Layer]:
     """Regions and layers of a graph, in an order in which they can run.
 
-    A ``MatVec`` counts as a host operator: before it is lowered to tiles, it is executed in floating point. Values to ``keep``
-    are outputs of their regions even where nothing outside reads them.
+    A ``MatVec`` counts as a host operator: before it is lowered to tiles, it is executed in floating point. Values to
+    ``keep`` are outputs of their regions even where nothing outside reads them.
     """
     kept = set(keep)
     height: dict[Operator, int] = {}
@@ -44,7 +44,9 @@ def schedule(graph: Graph, keep: Iterable[Value] = ()) -> list[HostRegion | Laye
     for operator in graph.operators():
         host = isinstance(operator, HostOp | MatVec)
         before = (value.producer for value in operator.operands if value is not None)
-        crossings = (height[made] + int(host and not isinstance(made, HostOp | MatVec)) for made in before if made is not None)
+        crossings = (
+            height[made] + int(host and not isinstance(made, HostOp | MatVec)) for made in before if made is not None
+        )
         height[operator] = max(int(host), *crossings, 0)
         if host:
             regions.setdefault(height[operator], []).append(operator)

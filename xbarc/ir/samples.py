@@ -1,8 +1,8 @@
 """Which axis of each value runs over samples.
 
-A network that treats samples independently gives the same result for any batch; the sample axis tells how to cut a large data
-set into batches and, for each window, to which sample it belongs. The analysis is conservative: an operator that it does not
-know, fed with samples, *mixes* them.
+A network that treats samples independently gives the same result for any batch; the sample axis tells how to cut a
+large data set into batches and, for each window, to which sample it belongs. The analysis is conservative: an operator
+that it does not know, fed with samples, *mixes* them.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ SampleAxis = int | None | Literal["mixed"]
 MIXED: Final = "mixed"
 
 _ELEMENTWISE = frozenset(
-    """Abs Acos Acosh Add And Asin Asinh Atan Atanh BitShift Cast CastLike Ceil Celu Clip Cos Cosh DequantizeLinear Div Dropout
-    Elu Equal Erf Exp Floor Gelu Greater GreaterOrEqual HardSigmoid HardSwish Identity IsInf IsNaN LeakyRelu Less LessOrEqual Log
-    Max Mean Min Mish Mod Mul Neg Not Or PRelu Pow QuantizeLinear Reciprocal Relu Round Selu Shrink Sigmoid Sign Sin Sinh
-    Softplus Softsign Sqrt Sub Sum Swish Tan Tanh ThresholdedRelu Where Xor""".split()
+    """Abs Acos Acosh Add And Asin Asinh Atan Atanh BitShift Cast CastLike Ceil Celu Clip Cos Cosh DequantizeLinear Div
+    Dropout Elu Equal Erf Exp Floor Gelu Greater GreaterOrEqual HardSigmoid HardSwish Identity IsInf IsNaN LeakyRelu
+    Less LessOrEqual Log Max Mean Min Mish Mod Mul Neg Not Or PRelu Pow QuantizeLinear Reciprocal Relu Round Selu
+    Shrink Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Sub Sum Swish Tan Tanh ThresholdedRelu Where Xor""".split()
 )
 _IMAGEWISE = frozenset(
     """AveragePool BatchNormalization Conv ConvTranspose DepthToSpace GlobalAveragePool GlobalLpPool GlobalMaxPool
@@ -152,7 +152,9 @@ def _reshape(operator: HostOp, value: Value, axis: int) -> SampleAxis:
         return 0
     rest = value.shape[1:]
     whole = all(isinstance(size, int) for size in rest) and np.all(target[1:] > 0)
-    same = target[0] == -1 and whole and int(np.prod(target[1:])) == int(np.prod([s for s in rest if isinstance(s, int)]))
+    same = (
+        target[0] == -1 and whole and int(np.prod(target[1:])) == int(np.prod([s for s in rest if isinstance(s, int)]))
+    )
     return 0 if same else MIXED
 
 
@@ -164,7 +166,7 @@ def _along_axis(operator: HostOp, value: Value, axis: int) -> SampleAxis:
     rank = len(value.shape or ())
     if operator.kind == "CumSum":
         given = _constant(operator, 1)
-        along = None if given is None else int(given.reshape(-1)[0])
+        along: int | None = None if given is None else int(given.reshape(-1)[0])
     else:
         along = operator.attribute("axis", 0 if operator.kind.startswith("Arg") else -1)
     if rank == 0 or along is None or _normal(along, rank) == axis:
@@ -241,7 +243,9 @@ _RULES = {
     "Gather": _gather,
     "Pad": _pad,
     **dict.fromkeys(_ALONG_AXIS, _along_axis),
-    **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceProd"), _reduce),
+    **dict.fromkeys(
+        ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceProd"), _reduce
+    ),
 }
 
 
@@ -250,6 +254,5 @@ def _constant(operator: Operator, index: int) -> np.ndarray | None:
     return None if value is None or value.constant is None else numpy_helper.to_array(value.constant)
 
 
-def _normal(axis: object, rank: int) -> int:
-    number = int(axis)  # type: ignore[call-overload]
-    return number + rank if number < 0 else number
+def _normal(axis: int, rank: int) -> int:
+    return axis + rank if axis < 0 else axis

@@ -20,7 +20,8 @@ class Stage(IntEnum):
     ENCODED = 4
     #: Every ``MatVec`` is cut into blocks that fit a tile.
     SPLIT = 5
-    #: Tile level: ``Dac``, ``TileRead``, ``Adc``, ``Accumulate``, ``Rescale``. Converters have their bits, not their range.
+    #: Tile level: ``Dac``, ``TileRead``, ``Adc``, ``Accumulate``, ``Rescale``. Converters have their bits, not their
+    #: range.
     TILES = 6
     #: Every ``Adc`` has its range.
     RANGED = 7

@@ -12,7 +12,7 @@ from onnx import TensorProto
 #: One axis: a fixed size, a symbol (the batch ``N``), or unknown.
 Dim = int | str | None
 
-_SHORT_NAMES = {
+_SHORT_NAMES: dict[int, str] = {
     TensorProto.FLOAT: "f32",
     TensorProto.DOUBLE: "f64",
     TensorProto.FLOAT16: "f16",
@@ -90,4 +90,5 @@ def to_proto(value_type: ValueType) -> onnx.TypeProto:
     """The inverse of :func:`from_proto`."""
     if isinstance(value_type, OtherType):
         return onnx.TypeProto.FromString(value_type.serialized)
-    return onnx.helper.make_tensor_type_proto(value_type.elem, value_type.shape)
+    proto: onnx.TypeProto = onnx.helper.make_tensor_type_proto(value_type.elem, value_type.shape)
+    return proto

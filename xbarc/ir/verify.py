@@ -34,7 +34,11 @@ _MATVEC_RULES: Final[tuple[tuple[Stage, str, Callable[[MatVec], bool]], ...]] = 
     (Stage.LOWERED, "weights (groups, rows, columns)", lambda op: op.weight.ndim == 3),
     (Stage.LOWERED, "one bias a column", lambda op: op.bias is None or op.bias.shape == (op.columns,)),
     (Stage.CALIBRATED, "an input range", lambda op: op.input_range is not None),
-    (Stage.ENCODED, "an encoding", lambda op: op.encoding is not None and op.encoding.levels.shape[2:] == op.weight.shape),
+    (
+        Stage.ENCODED,
+        "an encoding",
+        lambda op: op.encoding is not None and op.encoding.levels.shape[2:] == op.weight.shape,
+    ),
     (Stage.SPLIT, "a partition", lambda op: op.partition is not None),
 )
 
@@ -42,7 +46,11 @@ _MATVEC_RULES: Final[tuple[tuple[Stage, str, Callable[[MatVec], bool]], ...]] = 
 _LAYER_RULES: Final[tuple[tuple[Stage, str, Callable[[Layer], bool]], ...]] = (
     (Stage.TILES, "levels shaped by its partition", lambda layer: _levels_fit(layer)),
     (Stage.TILES, "one scale a column", lambda layer: len(layer.rescale.unit_scale) == _columns(layer)),
-    (Stage.TILES, "one weight a slice", lambda layer: len(layer.accumulate.slice_weights) == layer.read.levels.shape[0]),
+    (
+        Stage.TILES,
+        "one weight a slice",
+        lambda layer: len(layer.accumulate.slice_weights) == layer.read.levels.shape[0],
+    ),
     (Stage.TILES, "one side that subtracts", lambda layer: layer.read.subtraction == layer.accumulate.subtraction),
     (Stage.RANGED, "an ADC range", lambda layer: layer.adc.range is not None and layer.rescale.scale is not None),
     (Stage.PLACED, "a tile for each block", lambda layer: _placed(layer)),
@@ -71,7 +79,9 @@ def verify(graph: Graph) -> None:
 def _verify_operators(graph: Graph) -> None:
     for operator in graph.operators():
         if not isinstance(operator, LEGAL[graph.stage]):
-            raise InternalError(f"{operator.mnemonic} {operator.name!r} may not stand in a graph at stage {graph.stage.name}")
+            raise InternalError(
+                f"{operator.mnemonic} {operator.name!r} may not stand in a graph at stage {graph.stage.name}"
+            )
         if isinstance(operator, HostOp) and graph.stage == Stage.CHOSEN and operator.decision is None:
             raise InternalError(f"host operator {operator.name!r} has no decision")
         if isinstance(operator, MatVec):

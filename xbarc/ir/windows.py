@@ -1,7 +1,7 @@
 """Windows: which values of a layer's input make up each input vector.
 
-A layer's input is seen as ``(images, channels, *spatial)``. A convolution takes one window per output pixel; a plain product is
-the case without spatial axes, where an image is one window.
+A layer's input is seen as ``(images, channels, *spatial)``. A convolution takes one window per output pixel; a plain
+product is the case without spatial axes, where an image is one window.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ class Windows:
         """Where windows lie in one padded image, flattened from ``(channels, *padded spatial)``.
 
         Returns:
-            ``(window_offset, row_offset)``, int64: element ``row`` of window ``w`` is at ``window_offset[w] + row_offset[row]``.
+            ``(window_offset, row_offset)``, int64: element ``row`` of window ``w`` is at ``window_offset[w] +
+                row_offset[row]``.
             Rows run over channels, then kernel positions: the order of a flattened ``Conv`` kernel.
         """
         padded = [size + begin + end for size, (begin, end) in zip(spatial, self.padding(spatial), strict=True)]

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import math
+from typing import Final
+
+import onnx
 
 from xbarc.ir.graph import Value
 from xbarc.ir.layer import Layer
+from xbarc.ir.naming import subgraphs
 from xbarc.ir.operators import HostOp, MatVec
 from xbarc.ir.types import Dim
 from xbarc.ir.windows import Windows
+
+_COUNTED: Final = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+_HIDING: Final = frozenset(
+    """Attention ConvInteger DeformConv Einsum GRU LSTM MatMulInteger QLinearConv QLinearMatMul RNN""".split()
+)
 
 
 def layer_windows(layer: Layer) -> int | None:
@@ -29,8 +38,21 @@ def layer_macs(layer: Layer) -> int | None:
     return None if windows is None else windows * partition.groups * partition.rows * partition.columns
 
 
+def has_hidden_products(node: onnx.NodeProto) -> bool:
+    """Whether a node multiplies matrices in ways that are not counted here; operators of other domains may do so."""
+    if node.domain not in ("", "ai.onnx") or node.op_type in _HIDING:
+        return True
+    inner = [step for graph in subgraphs(node) for step in graph.node]
+    return any(step.op_type in _COUNTED or has_hidden_products(step) for step in inner)
+
+
 def host_macs(operator: HostOp) -> int | None:
-    """Multiply-accumulates of one sample of a digital product; 0 for other operators, ``None`` where shapes are not known."""
+    """Multiply-accumulates of one sample in a digital product, 0 for operators without products.
+
+    ``None`` where shapes are not known, and for operators whose products are not looked into.
+    """
+    if has_hidden_products(operator.node):
+        return None
     shapes = [None if value is None else value.shape for value in operator.operands]
     result = operator.results[0].shape if operator.results else None
     match operator.kind:
@@ -42,10 +64,10 @@ def host_macs(operator: HostOp) -> int | None:
             return _product([*result, summed])
         case "Conv":
             kernel = shapes[1]
-            return None if kernel is None or result is None else _product([*result, *kernel[1:]])
+            return None if kernel is None or result is None else _product([*result[1:], *kernel[1:]])
         case "ConvTranspose":
             kernel, image = shapes[1], shapes[0]
-            return None if kernel is None or image is None else _product([*image, *kernel[1:]])
+            return None if kernel is None or image is None else _product([*image[1:], *kernel[1:]])
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -49,7 +50,7 @@ class Emitter:
         self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
-    def node(self, op_type: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: object) -> None:
+    def node(self, op_type: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any) -> None:
         """Add a node."""
         self.nodes.append(helper.make_node(op_type, list(inputs), list(outputs), **attributes))
 
@@ -88,11 +89,15 @@ class Emitter:
             self.node("MatMul", [source, weight], [f"{result}.product"], name=product.name)
             self.node("Add", [f"{result}.product", bias], [result], name=f"{product.name}.bias")
             return
-        kernel = product.weight.transpose(0, 2, 1).reshape(groups * columns, rows // windows.kernel_size, *windows.kernel)
+        kernel = product.weight.transpose(0, 2, 1).reshape(
+            groups * columns, rows // windows.kernel_size, *windows.kernel
+        )
         inputs = [source, self.tensor(f"{result}.weight", kernel.astype(np.float32))]
         if product.bias is not None:
             inputs.append(self.tensor(f"{result}.bias", product.bias.astype(np.float32)))
-        pads: dict[str, object] = {"pads": windows.pads} if windows.auto_pad == "NOTSET" else {"auto_pad": windows.auto_pad}
+        pads: dict[str, Any] = (
+            {"pads": windows.pads} if windows.auto_pad == "NOTSET" else {"auto_pad": windows.auto_pad}
+        )
         self.node(
             "Conv",
             inputs,
@@ -107,7 +112,11 @@ class Emitter:
 
 
 def region_model(
-    operators: Iterable[Operator], inputs: Sequence[Value], outputs: Sequence[Value], names: Names, opsets: Mapping[str, int]
+    operators: Iterable[Operator],
+    inputs: Sequence[Value],
+    outputs: Sequence[Value],
+    names: Names,
+    opsets: Mapping[str, int],
 ) -> onnx.ModelProto:
     """A model of some operators of a graph. Outputs that nothing in it makes (inputs, constants) are copied."""
     emitter = Emitter(names)
@@ -126,11 +135,15 @@ def region_model(
     return make_model(graph, opsets)
 
 
-def make_model(graph: onnx.GraphProto, opsets: Mapping[str, int], functions: Sequence[onnx.FunctionProto] = ()) -> onnx.ModelProto:
+def make_model(
+    graph: onnx.GraphProto, opsets: Mapping[str, int], functions: Sequence[onnx.FunctionProto] = ()
+) -> onnx.ModelProto:
     """A model of the given graph in the oldest format version that holds it."""
     imports = [helper.make_opsetid(domain, version) for domain, version in opsets.items()]
     ir_version = max(IR_VERSION, helper.find_min_ir_version_for(imports, ignore_unknown=True))
-    return helper.make_model(graph, opset_imports=imports, functions=list(functions), producer_name="xbarc", ir_version=ir_version)
+    return helper.make_model(
+        graph, opset_imports=imports, functions=list(functions), producer_name="xbarc", ir_version=ir_version
+    )
 
 
 def value_info(name: str, value: Value) -> onnx.ValueInfoProto:

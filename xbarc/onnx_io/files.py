@@ -17,8 +17,8 @@ def read_file(path: Path, *, external_data: bool = True) -> onnx.ModelProto:
     """Read an ONNX file and, unless told otherwise, its external data.
 
     Raises:
-        ModelError: no such file, not an ONNX file, a truncated one, or external data that is missing, too short or outside
-            the model's folder.
+        ModelError: no such file, not an ONNX file, a truncated one, or external data that is missing, too short or
+            outside the model's folder.
     """
     try:
         data = path.read_bytes()
@@ -29,9 +29,11 @@ def read_file(path: Path, *, external_data: bool = True) -> onnx.ModelProto:
     except OSError as error:
         raise ModelError(f"the file cannot be read: {error.strerror}", where=str(path)) from None
     try:
-        model = onnx.ModelProto.FromString(data)
+        model: onnx.ModelProto = onnx.ModelProto.FromString(data)
     except DecodeError:
-        raise ModelError("this is not an ONNX file, or it is truncated", where=str(path), fix=_looks_like(data)) from None
+        raise ModelError(
+            "this is not an ONNX file, or it is truncated", where=str(path), fix=_looks_like(data)
+        ) from None
     if model.ir_version == 0 or not model.HasField("graph"):
         raise ModelError("this is not an ONNX file: it holds no graph", where=str(path), fix=_looks_like(data))
     if external_data:
@@ -57,12 +59,15 @@ def load_external_data(model: onnx.ModelProto, path: Path) -> None:
             )
         if not target.is_file():
             raise ModelError(
-                f"external data is missing: {info.location!r}", where=where, fix=f"put the file into {folder} beside the model"
+                f"external data is missing: {info.location!r}",
+                where=where,
+                fix=f"put the file into {folder} beside the model",
             )
         start, size = info.offset or 0, target.stat().st_size
         if start + (info.length or 0) > size:
             raise ModelError(
-                f"external data ends too early: bytes {start} to {start + (info.length or 0)} of {info.location!r}, which has {size}",
+                f"external data ends too early: {info.location!r} has {size} bytes, needed are "
+                f"{start} to {start + (info.length or 0)}",
                 where=where,
                 fix="copy the file again, it is truncated",
             )

@@ -21,7 +21,8 @@ from xbarc.onnx_io.prepare import OLDEST_OPSET
 def import_graph(model: onnx.ModelProto, known_types: Mapping[str, onnx.TypeProto] | None = None) -> Graph:
     """The graph of a prepared model; without ``known_types``, what the model itself declares is known.
 
-    Initializers become constants, also those that are listed as inputs. Nodes without a name get one from their type and number.
+    Initializers become constants, also those that are listed as inputs. Nodes without a name get one from their type
+    and number.
 
     Raises:
         ModelError: a node that reads what nothing makes.
@@ -37,7 +38,8 @@ def import_graph(model: onnx.ModelProto, known_types: Mapping[str, onnx.TypeProt
         values[tensor.name] = Value(tensor.name, TensorType(tensor.data_type, tuple(tensor.dims)), tensor)
     graph = Graph(
         name=source.name,
-        opsets={"": OLDEST_OPSET} | {"" if entry.domain == "ai.onnx" else entry.domain: entry.version for entry in model.opset_import},
+        opsets={"": OLDEST_OPSET}
+        | {"" if entry.domain == "ai.onnx" else entry.domain: entry.version for entry in model.opset_import},
         stage=Stage.HOST,
     )
     for entry in source.input:

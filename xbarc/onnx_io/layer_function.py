@@ -1,16 +1,18 @@
 """The model-local function of a layer: its deterministic arithmetic, spelled out in plain ONNX operators.
 
-Inputs, in order: ``x``; ``dac_scale`` (one equal number a channel); ``levels`` ``(S, P, D, R, C)``; ``adc_lsb`` (one equal
-number a column); ``slice_weights`` ``(S, 1, 1, 1, 1)``; ``output_scale`` and ``bias``, ``(columns,)``.
+Inputs, in order: ``x``; ``dac_scale`` (one equal number a channel); ``levels`` ``(S, P, D, R, C)``; ``adc_lsb`` (one
+equal number a column); ``slice_weights`` ``(S, 1, 1, 1, 1)``; ``output_scale`` and ``bias``, ``(columns,)``.
 
-Where a product is divided, it is divided by a tensor of several numbers, though they are equal: a division by one number
-right after a product is replaced by optimisers with a product by its reciprocal, which rounds differently.
+Where a product is divided, it is divided by a tensor of several numbers, though they are equal: a division by one
+number right after a product is replaced by optimisers with a product by its reciprocal, which rounds differently. Where
+one number is all there is, a step that changes nothing stands between.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -43,10 +45,10 @@ def layer_function(layer: Layer, opset: int) -> onnx.FunctionProto:
     return function
 
 
-def layer_attributes(layer: Layer) -> dict[str, object]:
+def layer_attributes(layer: Layer) -> dict[str, Any]:
     """What the call of a layer's function says about its geometry, for viewers and for reading the program back."""
     read, partition = layer.read, layer.read.partition
-    attributes: dict[str, object] = {
+    attributes: dict[str, Any] = {
         "source": read.source,
         "groups": partition.groups,
         "rows": partition.rows,
@@ -82,12 +84,16 @@ def _write(layer: Layer, body: _Body) -> None:
     # DAC, before the lowering to windows, so that padding is code 0
     codes = "x"
     if layer.dac.codes is not None:
-        scaled = body("Div", ["x", "dac_scale"])
+        if rows == read.windows.kernel_size:  # one channel
+            largest = float(np.finfo(np.float32).max)
+            codes = body.clip(codes, -largest, largest, TensorProto.FLOAT)
+        scaled = body("Div", [codes, "dac_scale"])
         codes = body.clip(body("Round", [scaled]), layer.dac.codes.low, layer.dac.codes.high, TensorProto.FLOAT)
 
     # windows: (windows, rows), then one part for each block: (D, windows, R)
+    sizes: list[str] = []
     if rank == 0:
-        windows, sizes = body("Reshape", [codes, body.ints([-1, rows])]), []
+        windows = body("Reshape", [codes, body.ints([-1, rows])])
     else:
         windows, sizes = _lower_windows(body, codes, read.windows, rows)
     if read.double:
@@ -193,7 +199,7 @@ def _lower_windows(body: _Body, codes: str, windows: Windows, rows: int) -> tupl
 
 
 def _same_pads(body: _Body, codes: str, windows: Windows) -> str:
-    """The ``pads`` of a ``Pad`` that ``SAME_UPPER`` or ``SAME_LOWER`` asks for, which depend on the sizes of the input."""
+    """The ``pads`` of a ``Pad`` for ``SAME_UPPER`` or ``SAME_LOWER``, which depend on the sizes of the input."""
     shape = body("Shape", [codes])
     spatial = body("Slice", [shape, body.ints([2]), body.ints([2 + windows.rank]), body.ints([0])])
     strides = body.ints(windows.strides)
@@ -216,7 +222,7 @@ class _Body:
         self._opset = opset
         self.nodes: list[onnx.NodeProto] = []
 
-    def __call__(self, op_type: str, inputs: Sequence[str], *, output: str | None = None, **attributes: object) -> str:
+    def __call__(self, op_type: str, inputs: Sequence[str], *, output: str | None = None, **attributes: Any) -> str:
         name = output or f"{op_type.lower()}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(op_type, list(inputs), [name], **attributes))
         return name
@@ -236,7 +242,7 @@ class _Body:
         """A number without axes."""
         return self.constant(np.array(number, dtype=helper.tensor_dtype_to_np_dtype(elem)))
 
-    def clip(self, value: str, low: int, high: int, elem: int) -> str:
+    def clip(self, value: str, low: float, high: float, elem: int) -> str:
         return self("Clip", [value, self.scalar(low, elem), self.scalar(high, elem)])
 
     def reduce_sum(self, value: str, axes: Sequence[int], *, keepdims: int) -> str:

@@ -37,7 +37,8 @@ def prepare(model: onnx.ModelProto, *, where: str) -> PreparedModel:
     """Check a model and find the types of its values. The model itself is not changed.
 
     Raises:
-        ModelError: the checker refuses the model, shapes contradict one another, or its opset is too old to be converted.
+        ModelError: the checker refuses the model, shapes contradict one another, or its opset is too old to be
+            converted.
     """
     _check(model, where)
     if model.functions:
@@ -52,7 +53,7 @@ def prepare(model: onnx.ModelProto, *, where: str) -> PreparedModel:
 
 
 def skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with its large initializers turned into inputs of the same type: what there is to know, in few bytes."""
+    """The model with its large initializers turned into inputs of the same type: all there is to know, in few bytes."""
     bare = onnx.ModelProto(ir_version=max(model.ir_version, 4))
     bare.opset_import.extend(model.opset_import)
     bare.functions.extend(model.functions)
@@ -81,20 +82,31 @@ def content_hash(model: onnx.ModelProto) -> str:
 
 
 def _check(model: onnx.ModelProto, where: str) -> None:
+    bare = skeleton(model)
+    for entry in bare.graph.output:
+        if entry.type.HasField("tensor_type") and not entry.type.tensor_type.HasField("shape"):
+            # Exporters leave out shapes of outputs, which onnxruntime allows; the checker only asks that one is there.
+            entry.type.tensor_type.shape.SetInParent()
     try:
-        onnx.checker.check_model(skeleton(model))
+        onnx.checker.check_model(bare)
     except onnx.checker.ValidationError as error:
-        raise ModelError(f"the model is not valid ONNX: {_first_line(error)}", where=where, fix="export it again") from None
+        raise ModelError(
+            f"the model is not valid ONNX: {_first_line(error)}", where=where, fix="export it again"
+        ) from None
     for tensor in model.graph.initializer:
         try:
             onnx.checker.check_tensor(tensor)
         except onnx.checker.ValidationError as error:
             place = f"initializer {tensor.name!r} of {where}"
-            raise ModelError(f"the model is not valid ONNX: {_first_line(error)}", where=place, fix="export it again") from None
+            raise ModelError(
+                f"the model is not valid ONNX: {_first_line(error)}", where=place, fix="export it again"
+            ) from None
 
 
 def _modernise(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
-    opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=OLDEST_OPSET)
+    opset = max(
+        (entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=OLDEST_OPSET
+    )
     if opset >= OLDEST_OPSET:
         return model
     try:
@@ -110,7 +122,14 @@ def _modernise(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
 
 
 def _many(tensor: onnx.TensorProto) -> bool:
-    typed = (tensor.float_data, tensor.int32_data, tensor.int64_data, tensor.double_data, tensor.uint64_data, tensor.string_data)
+    typed = (
+        tensor.float_data,
+        tensor.int32_data,
+        tensor.int64_data,
+        tensor.double_data,
+        tensor.uint64_data,
+        tensor.string_data,
+    )
     return any(len(data) > _LARGE // 8 for data in typed)
 
 

@@ -1,4 +1,4 @@
-"""Compiled programs as ONNX models: host operators as they came, one function call a layer, the rest in the metadata."""
+"""Compiled programs as ONNX models: host operators as they came, one function call a layer, metadata for the rest."""
 
 from __future__ import annotations
 
@@ -82,10 +82,14 @@ def write_program(program: StoredProgram) -> onnx.ModelProto:
             intermediate.append(layer.output)
     outputs = []
     for value, name in zip(graph.outputs, graph.output_names, strict=True):
-        if names[value] != name or value.constant is not None or value.producer is None:
+        if names[value] != name:
             emitter.node("Identity", [emitter.name(value)], [name])
         outputs.append(value_info(name, value))
-    infos = [value_info(names[value], value) for value in intermediate if value.type is not None and not graph.is_output(value)]
+    infos = [
+        value_info(names[value], value)
+        for value in intermediate
+        if value.type is not None and not graph.is_output(value)
+    ]
     proto = helper.make_graph(
         emitter.nodes,
         graph.name or "program",
@@ -132,7 +136,9 @@ def read_program(model: onnx.ModelProto, *, where: str) -> StoredProgram:
 def _facts(model: onnx.ModelProto, where: str) -> dict[str, Any]:
     text = next((entry.value for entry in model.metadata_props if entry.key == _KEY), None)
     if text is None:
-        raise ProgramError("this ONNX model is not a compiled program", where=where, fix="compile it first: xbarc compile MODEL")
+        raise ProgramError(
+            "this ONNX model is not a compiled program", where=where, fix="compile it first: xbarc compile MODEL"
+        )
     try:
         facts = json.loads(text)
         schema = int(facts["schema"])
@@ -201,12 +207,19 @@ def _expand(graph: Graph, call: HostOp, facts: Mapping[str, Any]) -> None:
     subtraction = attributes["subtraction"].decode()
     if subtraction not in ("analog", "digital"):
         raise ValueError(f"layer {call.name!r} subtracts {subtraction!r}")
-    shape = ("groups", "rows", "columns", "groups_per_diagonal", "block_rows", "block_columns")
-    partition = Partition(*(int(attributes[key]) for key in shape), bool(attributes["reference_column"]))
+    counts = ("groups", "rows", "columns", "groups_per_diagonal", "block_rows", "block_columns")
+    partition = Partition(
+        **{key: int(attributes[key]) for key in counts}, reference_column=bool(attributes["reference_column"])
+    )
     windows = Windows()
     if "kernel_shape" in attributes:
-        geometry = (tuple(attributes[key]) for key in ("kernel_shape", "strides", "dilations"))
-        windows = Windows(*geometry, tuple(attributes.get("pads", ())), attributes["auto_pad"].decode())
+        windows = Windows(
+            kernel=tuple(attributes["kernel_shape"]),
+            strides=tuple(attributes["strides"]),
+            dilations=tuple(attributes["dilations"]),
+            pads=tuple(attributes.get("pads", ())),
+            auto_pad=attributes["auto_pad"].decode(),
+        )
     name, source = call.name, call.operands[0]
     dac = Dac(
         name=name,
@@ -268,4 +281,3 @@ def _drop_copies(graph: Graph) -> None:
             graph.outputs[index] = copy.operand
             if not graph.is_output(value):
                 graph.remove(copy)
-

@@ -15,6 +15,7 @@ from xbarc.ir.layer import Layer, layers
 from xbarc.ir.operators import CurrentRange, HostOp, InputRange
 from xbarc.ir.partition import logical_tiles
 from xbarc.ir.work import host_macs, layer_macs, layer_windows
+from xbarc.report.work import analog_share, total_macs
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +105,15 @@ class UtilisationReport:
     """A program on its chip.
 
     Attributes:
-        hardware: name of the description; ``tile_rows``, ``tile_columns`` and ``chip_tiles`` (``None``: unlimited) from it.
-        calibrated: whether ranges came from real data; ``calibration``: from what.
+        hardware: name of the description, with ``overrides``: ``key.path=value`` changes to it.
+        tile_rows, tile_columns, chip_tiles: from it; ``None``: unlimited.
+        calibrated: whether converter ranges, where there are any, came from real data; ``calibration``: from what.
         layers, host: in the order of execution.
         cells: of all layers.
     """
 
     hardware: str
+    overrides: tuple[str, ...]
     tile_rows: int
     tile_columns: int
     chip_tiles: int | None
@@ -138,20 +141,28 @@ class UtilisationReport:
     @property
     def analog_macs(self) -> int | None:
         """Multiply-accumulates of one sample on tiles; ``None`` where one layer's are not known."""
-        return _sum([layer.macs for layer in self.layers])
+        return total_macs(layer.macs for layer in self.layers)
 
     @property
     def host_macs(self) -> int | None:
         """Multiply-accumulates of one sample in digital products; ``None`` where one operator's are not known."""
-        return _sum([operator.macs for operator in self.host])
+        return total_macs(operator.macs for operator in self.host)
 
     @property
     def analog_share(self) -> float | None:
         """The share of the network's multiply-accumulates that is on tiles."""
-        analog, host = self.analog_macs, self.host_macs
-        if analog is None or host is None or analog + host == 0:
-            return None
-        return analog / (analog + host)
+        return analog_share(self.analog_macs, self.host_macs)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What whoever uses the program has to know."""
+        if not self.layers:
+            return ("nothing is on tiles: the host runs the whole program",)
+        if not self.calibrated:
+            return (
+                f"uncalibrated: converter ranges come from {self.calibration}; give a calibration sample to compile",
+            )
+        return ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; every key as the attribute of that name says."""
@@ -168,11 +179,13 @@ class UtilisationReport:
         return {
             "schema": 1,
             "hardware": self.hardware,
+            "overrides": list(self.overrides),
             "tile_rows": self.tile_rows,
             "tile_columns": self.tile_columns,
             "chip_tiles": self.chip_tiles,
             "calibrated": self.calibrated,
             "calibration": self.calibration,
+            "warnings": list(self.warnings),
             "totals": totals,
             "layers": [
                 dataclasses.asdict(layer) | {"cell_utilisation": layer.cells.utilisation} for layer in self.layers
@@ -187,7 +200,7 @@ def utilisation_report(graph: Graph, hardware: Hardware, facts: Mapping[str, Any
     Args:
         graph: at stage ``PLACED``.
         hardware: what it was compiled for.
-        facts: of the program: its calibration.
+        facts: of the program: its options and its calibration.
     """
     usages = tuple(_layer_usage(layer, hardware) for layer in layers(graph))
     host = tuple(
@@ -200,25 +213,41 @@ def utilisation_report(graph: Graph, hardware: Hardware, facts: Mapping[str, Any
         for operator in graph.operators()
         if isinstance(operator, HostOp)
     )
-    calibration = facts["calibration"]
-    origin = f"{calibration['samples']} samples of {calibration['origin']}" if calibration["measured"] else calibration["origin"]
     return UtilisationReport(
         hardware=hardware.name,
+        overrides=tuple(facts["options"]["overrides"]),
         tile_rows=hardware.tile.rows,
         tile_columns=hardware.tile.columns,
         chip_tiles=None if hardware.chip.tiles == "unlimited" else hardware.chip.tiles,
-        calibrated=calibration["measured"],
-        calibration=origin,
+        calibrated=is_calibrated(graph, facts),
+        calibration=_calibration(graph, facts),
         layers=usages,
         host=host,
         cells=sum((usage.cells for usage in usages), Cells(0, 0, 0, 0, 0, 0, 0)),
     )
 
 
+def is_calibrated(graph: Graph, facts: Mapping[str, Any]) -> bool:
+    """Whether a program's converter ranges, where there are any, came from real data."""
+    return bool(facts["calibration"]["measured"]) or not _has_ranges(graph)
+
+
+def _calibration(graph: Graph, facts: Mapping[str, Any]) -> str:
+    calibration = facts["calibration"]
+    if calibration["measured"]:
+        return f"{calibration['samples']} samples of {calibration['origin']}"
+    return str(calibration["origin"]) if _has_ranges(graph) else "not needed: no converter has a range"
+
+
+def _has_ranges(graph: Graph) -> bool:
+    return any(layer.dac.codes is not None or layer.adc.codes is not None for layer in layers(graph))
+
+
 def _layer_usage(layer: Layer, hardware: Hardware) -> LayerUsage:
     partition = layer.read.partition
     if layer.adc.range is None or layer.read.tiles is None:
         raise ValueError(f"layer {layer.name!r} is not placed")
+    physical_tiles = len(np.unique(layer.read.tiles))
     return LayerUsage(
         name=layer.name,
         source=layer.read.source,
@@ -235,8 +264,8 @@ def _layer_usage(layer: Layer, hardware: Hardware) -> LayerUsage:
             tile_rows=hardware.tile.rows,
             tile_columns=hardware.tile.columns,
         ),
-        physical_tiles=len(np.unique(layer.read.tiles)),
-        cells=_cells(layer, hardware),
+        physical_tiles=physical_tiles,
+        cells=_cells(layer, hardware, physical_tiles),
         input_range=layer.dac.input_range,
         current_range=layer.adc.range,
         inexact=layer.unquantised,
@@ -244,11 +273,11 @@ def _layer_usage(layer: Layer, hardware: Hardware) -> LayerUsage:
     )
 
 
-def _cells(layer: Layer, hardware: Hardware) -> Cells:
+def _cells(layer: Layer, hardware: Hardware, physical_tiles: int) -> Cells:
     partition = layer.read.partition
     slices, polarities = layer.read.levels.shape[:2]
     sites = polarities if hardware.tile.polarity == "unit-cell" else 1
-    total = len(np.unique(layer.read.tiles)) * hardware.tile.rows * hardware.tile.columns * sites
+    total = physical_tiles * hardware.tile.rows * hardware.tile.columns * sites
     weights = partition.groups * partition.rows * partition.columns
     inside = sum(rows * columns for rows, columns in partition.block_sizes())
     reference = sum(rows for rows, columns in partition.block_sizes() if columns) if partition.reference_column else 0
@@ -263,8 +292,3 @@ def _cells(layer: Layer, hardware: Hardware) -> Cells:
         groups=copies * (inside - weights),
         edges=total - held,
     )
-
-
-def _sum(numbers: list[int | None]) -> int | None:
-    known = [number for number in numbers if number is not None]
-    return sum(known) if len(known) == len(numbers) else None

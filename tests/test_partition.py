@@ -1,0 +1,198 @@
+"""Tiles: counted against the published networks and a brute-force packer; cells: counted one by one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from networks import Draw, finite_hardware, network, node
+
+import xbarc
+from xbarc.hardware.schema import Hardware
+from xbarc.ir.layer import Layer, layers
+from xbarc.ir.partition import dense_tiles, logical_tiles
+
+#: Compiling takes as long as writing the weights: larger layers are only counted.
+MOST_WEIGHTS = 300_000
+
+
+@pytest.fixture(scope="module")
+def oracle(shared_dir: Path) -> dict[str, Any]:
+    """Tile counts of ten networks, by software that is not ours; its layers and rules stand beside it."""
+    path = shared_dir / "oracles" / "array_counts.json"
+    if not path.is_file():
+        pytest.skip(f"needs the tile counts {path}")
+    counts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return counts
+
+
+def sizes_of(layer: dict[str, Any], tile: tuple[int, int]) -> dict[str, int]:
+    matrix = {"groups": layer["groups"], "rows": layer["rows_per_group"], "columns": layer["cols_per_group"]}
+    return matrix | {"tile_rows": tile[0], "tile_columns": tile[1]}
+
+
+def one_layer(groups: int, rows: int, columns: int) -> onnx.ModelProto:
+    """A dense layer, or a grouped or depthwise convolution, of so many rows and columns a group."""
+    if groups == 1:
+        weight = np.ones((rows, columns), np.float32)
+        return network([node("MatMul", ["x", "w"], "y")], {"x": ("N", rows)}, {"w": weight})
+    kernel = next(size for size in (9, 7, 5, 4, 3, 2, 1) if rows % size == 0)
+    weight = np.ones((groups * columns, rows // kernel, kernel), np.float32)
+    convolution = node("Conv", ["x", "w"], "y", group=groups)
+    return network([convolution], {"x": ("N", groups * rows // kernel, kernel)}, {"w": weight})
+
+
+# Against the published networks
+
+
+def test_the_oracle_holds_the_ten_networks(oracle: dict[str, Any]) -> None:
+    assert len(oracle) == 10
+    assert sum(len(entry["layers"]) for entry in oracle.values()) > 300
+
+
+def test_tiles_of_ten_networks_by_both_rules(oracle: dict[str, Any]) -> None:
+    for name, entry in oracle.items():
+        found = [sizes_of(layer, entry["tile"]) for layer in entry["layers"]]
+        assert sum(dense_tiles(**sizes) for sizes in found) == entry["logical_tiles_dense"], name
+        assert sum(logical_tiles(**sizes) for sizes in found) == entry["logical_tiles_block_diagonal"], name
+
+
+def test_compiled_layers_of_ten_networks_report_these_tiles(oracle: dict[str, Any]) -> None:
+    """Each different layer once; both its report and the tiles that were given out."""
+    shapes = {
+        (layer["groups"], layer["rows_per_group"], layer["cols_per_group"])
+        for entry in oracle.values()
+        for layer in entry["layers"]
+    }
+    small = [shape for shape in shapes if shape[0] * shape[1] * shape[2] <= MOST_WEIGHTS]
+    assert sum(groups > 1 for groups, _, _ in small) > 15
+    for groups, rows, columns in sorted(small):
+        program = xbarc.compile(
+            one_layer(groups, rows, columns), overrides=["tile.rows=128", "tile.columns=128", "adc.range=unit"]
+        )
+        expected = logical_tiles(groups=groups, rows=rows, columns=columns, tile_rows=128, tile_columns=128)
+        (layer,) = program.report().layers
+        assert (layer.logical_tiles, layer.physical_tiles) == (expected, expected), (groups, rows, columns)
+
+
+# Against a packer that puts whole groups into tiles until no more fits
+
+
+def pack(groups: int, rows: int, columns: int, tile_rows: int, tile_columns: int) -> int:
+    """Tiles that are opened when groups are put on diagonals one by one, and larger ones are cut on a grid."""
+    if rows > tile_rows or columns > tile_columns:
+        corners = {(r // tile_rows, c // tile_columns) for r in range(rows) for c in range(columns)}
+        return groups * len(corners)
+    tiles, row, column = 0, tile_rows, tile_columns
+    for _ in range(groups):
+        if row + rows > tile_rows or column + columns > tile_columns:
+            tiles, row, column = tiles + 1, 0, 0
+        row, column = row + rows, column + columns
+    return tiles
+
+
+def covered(groups: int, rows: int, columns: int, tile_rows: int, tile_columns: int) -> int:
+    """Tiles of the grid over the whole matrix, zeros between groups included."""
+    return len({(r // tile_rows, c // tile_columns) for r in range(groups * rows) for c in range(groups * columns)})
+
+
+@settings(max_examples=300)
+@given(*[st.integers(1, top) for top in (9, 14, 14, 12, 12)])
+def test_the_rules_count_what_a_packer_does(groups: int, rows: int, columns: int, tile_rows: int, tile_columns: int) -> None:
+    sizes = (groups, rows, columns, tile_rows, tile_columns)
+    named = dict(zip(("groups", "rows", "columns", "tile_rows", "tile_columns"), sizes, strict=True))
+    assert logical_tiles(**named) == pack(*sizes)
+    assert dense_tiles(**named) == covered(*sizes)
+
+
+# Cells, one by one
+
+
+@st.composite
+def matrices(draw: Draw) -> tuple[int, int, int]:
+    groups, rows, columns = (draw(st.integers(1, top)) for top in (9, 24, 20))
+    return groups, rows, columns
+
+
+def occupied(layer: Layer, hardware: Hardware) -> dict[str, int]:
+    """What each cell of the layer's tiles is for, by walking over its weights and marking cells of real tiles."""
+    partition, tiles = layer.read.partition, layer.read.tiles
+    assert tiles is not None
+    slices, polarities = layer.read.levels.shape[:2]
+    offset, layout = hardware.weights.encoding == "offset", hardware.tile.polarity
+    planes = polarities if layout == "unit-cell" else 1
+    marks = {
+        tile: np.full((hardware.tile.rows, hardware.tile.columns, planes), "edge", dtype="U9") for tile in np.unique(tiles)
+    }
+
+    def cell(tile: int, row: int, column: int, polarity: int) -> np.ndarray:
+        """Where a weight's cell lies: a pair at one site, side by side, or in two tiles."""
+        if layout == "adjacent-columns":
+            return marks[tile][row, 2 * column + polarity : 2 * column + polarity + 1]
+        plane = polarity if layout == "unit-cell" else 0
+        return marks[tile][row, column, plane : plane + 1]
+
+    for place, polarity in np.ndindex(slices, polarities):
+        kind = "weight" if (place, polarity) == (0, 0) else "slice" if polarity == 0 else "polarity"
+        for stacked, block in np.ndindex(tiles.shape[2:]):
+            diagonal, row_block = divmod(stacked, partition.row_blocks)
+            tile = tiles[place, polarity, stacked, block]
+            rows = min(partition.groups - diagonal * partition.groups_per_diagonal, partition.groups_per_diagonal)
+            used = rows * partition.rows - row_block * partition.block_rows
+            wide = rows * partition.columns - block * partition.block_columns
+            for row in range(min(used, partition.block_rows)):
+                for column in range(min(wide, partition.block_columns)):
+                    its_row = (row_block * partition.block_rows + row) // partition.rows
+                    its_column = (block * partition.block_columns + column) // partition.columns
+                    found = cell(tile, row, column, polarity)
+                    assert found[0] == "edge", "a cell is used twice"
+                    found[:] = kind if its_row == its_column else "group"
+                if offset:
+                    end = cell(tile, row, min(wide, partition.block_columns), polarity)
+                    assert end[0] == "edge", "a cell is used twice"
+                    end[:] = "reference"
+    kinds, counts = np.unique(np.concatenate([each.reshape(-1) for each in marks.values()]), return_counts=True)
+    return dict(zip(kinds.tolist(), counts.tolist(), strict=True))
+
+
+@settings(max_examples=60)
+@given(matrices(), finite_hardware())
+def test_cells_are_told_apart_and_add_up(matrix: tuple[int, int, int], hardware: Hardware) -> None:
+    groups, rows, columns = matrix
+    assume(groups * rows * columns <= 1500)
+    program = xbarc.compile(one_layer(*matrix), hardware=hardware)
+    report, (layer,) = program.report(), layers(program.graph)
+    cells = report.layers[0].cells
+    counted = occupied(layer, hardware)
+    named = {"weight": "weights", "slice": "slices", "group": "groups", "edge": "edges"}
+    for kind, name in (named | {"polarity": "polarity", "reference": "reference"}).items():
+        assert getattr(cells, name) == counted.get(kind, 0), kind
+    assert cells.total == sum(counted.values())
+    assert cells.weights == groups * rows * columns
+    assert report.cells == cells
+    assert 0.0 < cells.utilisation <= 1.0
+    # Logical tiles know nothing of polarities, slices and reference columns.
+    assert report.layers[0].logical_tiles == pack(groups, rows, columns, hardware.tile.rows, hardware.tile.columns)
+
+
+@settings(max_examples=60)
+@given(st.lists(matrices(), min_size=2, max_size=4), finite_hardware())
+def test_no_two_layers_share_a_tile(chain: list[tuple[int, int, int]], hardware: Hardware) -> None:
+    nodes, constants, last = [], {}, "x"
+    for number, (_, rows, columns) in enumerate(chain):
+        name = "y" if number == len(chain) - 1 else f"t{number}"
+        constants[f"w{number}"] = np.ones((chain[number - 1][2] if number else rows, columns), np.float32)
+        nodes.append(node("MatMul", [last, f"w{number}"], name))
+        last = name
+    program = xbarc.compile(network(nodes, {"x": ("N", chain[0][1])}, constants), hardware=hardware)
+    report = program.report()
+    used = [set(np.unique(layer.read.tiles).tolist()) for layer in layers(program.graph)]
+    assert [len(tiles) for tiles in used] == [layer.physical_tiles for layer in report.layers]
+    assert set.union(*used) == set(range(report.physical_tiles))
+    assert sum(layer.cells.total for layer in report.layers) == report.cells.total

@@ -1,0 +1,176 @@
+"""Products of every form against onnxruntime: unquantised on the source model, quantised on the compiled program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from networks import Case, convolutions, error, finite_hardware, gemms, matmuls, network, node, run
+
+import xbarc
+from xbarc.hardware.load import load_hardware
+from xbarc.hardware.schema import Hardware
+
+PRODUCTS = st.one_of(convolutions(), gemms(), matmuls())
+
+WIDE_PRODUCTS = st.one_of(gemms(np.float64), matmuls(np.float64))  # onnxruntime has no Conv of float64
+# onnxruntime computes host operators of float16 in float32, and rounds between them or not, as its optimisation goes.
+HALF_PRODUCTS = st.one_of(convolutions(np.float16), gemms(np.float16, computed_addends=False), matmuls(np.float16))
+
+
+def on_tiles(program: xbarc.Program) -> list[str]:
+    return [layer.name for layer in program.report().layers]
+
+
+def numbers(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def check_exact(case: Case, tolerance: float) -> None:
+    """The lowering alone: nothing is rounded, so the source model's result must come out."""
+    program = xbarc.compile(case.model, hardware="exact", calibration=[case.feeds])
+    assert on_tiles(program) == ["y"]
+    (expected,) = run(case.model, case.feeds)
+    ours = program.write().run(case.feeds)["y"]
+    assert error(ours, expected) < tolerance
+    # Sums of numbers that are no integers may differ in their last bits; the program says so.
+    assert program.report().layers[0].inexact == "its DAC has unlimited resolution"
+    (theirs,) = run(program.model(), case.feeds)
+    assert error(theirs, ours) < tolerance
+
+
+def check_same_bits(case: Case, hardware: Hardware) -> xbarc.Program:
+    """The runtime and onnxruntime on the compiled program give the same bits, however much of it is rewritten."""
+    program = xbarc.compile(case.model, hardware=hardware, calibration=[case.feeds])
+    assert on_tiles(program) == ["y"]
+    assert program.report().layers[0].inexact is None
+    ours = program.write().run(case.feeds)["y"]
+    model = program.model()
+    onnx.checker.check_model(model, full_check=True)
+    for optimized in (False, True):
+        (theirs,) = run(model, case.feeds, optimized=optimized)
+        assert (theirs.dtype, theirs.shape) == (ours.dtype, ours.shape)
+        assert theirs.tobytes() == ours.tobytes()
+    return program
+
+
+# Unlimited resolution
+
+
+@settings(max_examples=150)
+@given(PRODUCTS)
+def test_exact_hardware_gives_the_floating_point_result(case: Case) -> None:
+    check_exact(case, 1e-5)
+
+
+@settings(max_examples=30)
+@given(WIDE_PRODUCTS)
+def test_exact_hardware_on_a_double_model_is_as_good_as_float(case: Case) -> None:
+    check_exact(case, 1e-5)
+
+
+@settings(max_examples=40)
+@given(HALF_PRODUCTS)
+def test_exact_hardware_on_a_half_precision_model_is_within_a_rounding(case: Case) -> None:
+    check_exact(case, 2.0**-10)
+
+
+# Finite resolution
+
+
+@settings(max_examples=250)
+@given(PRODUCTS, finite_hardware())
+def test_the_program_gives_the_same_bits_in_onnxruntime(case: Case, hardware: Hardware) -> None:
+    check_same_bits(case, hardware)
+
+
+@settings(max_examples=30)
+@given(st.one_of(WIDE_PRODUCTS, HALF_PRODUCTS), finite_hardware())
+def test_other_precisions_give_the_same_bits_in_onnxruntime(case: Case, hardware: Hardware) -> None:
+    check_same_bits(case, hardware)
+
+
+@settings(max_examples=40)
+@given(PRODUCTS)
+def test_the_default_hardware_gives_the_same_bits_in_onnxruntime(case: Case) -> None:
+    check_same_bits(case, load_hardware("generic-pcm"))
+
+
+@settings(max_examples=40)
+@given(case=PRODUCTS, hardware=finite_hardware())
+def test_a_program_survives_its_file(tmp_path_factory: pytest.TempPathFactory, case: Case, hardware: Hardware) -> None:
+    program = xbarc.compile(case.model, hardware=hardware, calibration=[case.feeds])
+    path: Path = tmp_path_factory.mktemp("programs") / "one.xbar.onnx"
+    loaded = xbarc.load(program.save(path))
+    assert loaded.text() == program.text()
+    assert loaded.hardware == program.hardware
+    assert loaded.report() == program.report()
+    before, after = (each.write().run(case.feeds)["y"] for each in (program, loaded))
+    assert after.tobytes() == before.tobytes()
+    (theirs,) = run(onnx.load(path), case.feeds)
+    assert theirs.tobytes() == before.tobytes()
+
+
+def test_a_layer_of_one_channel_behind_a_digital_product_is_divided_exactly() -> None:
+    """onnxruntime turns a division by one number right after a product into a product by the reciprocal, if we let it."""
+    model = network(
+        [node("MatMul", ["a", "b"], "digital"), node("MatMul", ["digital", "w"], "y")],
+        {"a": (4000, 6, 4), "b": (4000, 4, 1)},
+        {"w": numbers((1, 5))},
+    )
+    feeds = {"a": numbers((4000, 6, 4), 1), "b": numbers((4000, 4, 1), 2)}
+    fine = ["dac.bits=16", "adc.bits=16", "adc.range=unit"]
+    program = xbarc.compile(model, calibration=feeds, overrides=fine)
+    assert on_tiles(program) == ["y"]
+    ours = program.write().run(feeds)["y"]
+    for optimized in (False, True):
+        (theirs,) = run(program.model(), feeds, optimized=optimized)
+        assert np.count_nonzero(theirs != ours) == 0
+
+
+# What stays digital
+
+
+REFUSED = {
+    "neither matrix is constant": ([node("MatMul", ["x", "x"], "y")], {}),
+    "its constant is a batch of matrices, [2, 4, 3]": ([node("MatMul", ["x", "w"], "y")], {"w": numbers((2, 4, 3))}),
+    "its constant has more axes than its input": ([node("MatMul", ["x", "w"], "y")], {"w": numbers((1, 1, 1, 4, 3))}),
+    "its kernel is not constant": (
+        [node("Mul", ["w", "x"], "moving"), node("Conv", ["x", "moving"], "y")],
+        {"w": numbers((2, 4, 1))},
+    ),
+    "its bias is not constant": (
+        [
+            node("ReduceMax", ["x"], "peak", keepdims=0),
+            node("Mul", ["b", "peak"], "moving"),
+            node("Conv", ["x", "w", "moving"], "y"),
+        ],
+        {"w": numbers((3, 4, 2)), "b": numbers((3,))},
+    ),
+}
+
+
+@pytest.mark.parametrize("reason", REFUSED)
+def test_a_product_without_a_static_matrix_stays_digital_for_a_stated_reason(reason: str) -> None:
+    nodes, constants = REFUSED[reason]
+    model = network(nodes, {"x": (2, 4, 4)}, constants)
+    feeds = {"x": numbers((2, 4, 4), 1)}
+    program = xbarc.compile(model, calibration=feeds)
+    assert on_tiles(program) == []
+    assert {operator.name: operator.reason for operator in program.report().host}["y"] == reason
+    (expected,) = run(model, feeds)
+    assert error(program.write().run(feeds)["y"], expected) < 1e-6
+
+
+def test_integer_products_stay_digital() -> None:
+    constants = {"w": np.arange(12, dtype=np.int32).reshape(4, 3)}
+    model = network([node("MatMul", ["x", "w"], "y")], {"x": ("N", 4)}, constants, dtype=np.int32)
+    program = xbarc.compile(model)
+    assert on_tiles(program) == []
+    assert program.report().host[0].reason == "its element type is int32"
+    x = np.arange(8, dtype=np.int32).reshape(2, 4)
+    assert np.array_equal(program.write().run(x)["y"], x @ constants["w"])

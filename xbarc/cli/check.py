@@ -1,0 +1,28 @@
+"""``xbarc check``: what would go on tiles, what stays on the host, and why."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from xbarc.cli.options import AnalogOption, HostOption, JsonOption, ModelArgument
+
+CHECK_EXAMPLE: Final = "xbarc check resnet.onnx --host 'first*'"
+
+
+def check(model: ModelArgument, analog: AnalogOption = None, host: HostOption = None, json: JsonOption = False) -> None:
+    """Show what would go on tiles, what stays on the host, and why.
+
+    One line an operator, in the order of execution. Needs neither hardware nor data.
+    """
+    from xbarc.api import checking
+    from xbarc.cli.terminal import print_json, print_page, progress
+    from xbarc.report.pages import check_page
+
+    with progress() as advance:
+        report = checking.check(
+            model, analog=analog or (), host=host or (), progress=lambda name, number, of: advance(name, number - 1, of)
+        )
+    if json:
+        print_json(report.to_json())
+    else:
+        print_page(check_page(report, title=str(model)))

@@ -1,0 +1,91 @@
+"""``xbarc compile``: from a trained network to a program."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from xbarc.cli.options import AnalogOption, HostOption, JsonOption, ModelArgument, SetOption, ThreadsOption
+from xbarc.errors import UsageError
+
+COMPILE_EXAMPLE: Final = "xbarc compile resnet.onnx --calibrate sample.npz --set adc.bits=6 -o resnet6.xbar.onnx"
+
+
+def compile_(
+    model: ModelArgument,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PROGRAM",
+            help="Where to write the program; MODEL's name with .xbar.onnx in the current folder by default.",
+        ),
+    ] = None,
+    hardware: Annotated[
+        str, typer.Option("--hardware", metavar="NAME|FILE.toml", help="A preset or a description.")
+    ] = "generic-pcm",
+    overrides: SetOption = None,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            "--calibrate",
+            metavar="DATA",
+            help="Inputs to find converter ranges with: an .npz or a folder of .npy files.",
+        ),
+    ] = None,
+    analog: AnalogOption = None,
+    host: HostOption = None,
+    dump_folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--dump-folder",
+            metavar="DIR",
+            file_okay=False,
+            help="Write the IR as text after each pass into this folder.",
+        ),
+    ] = None,
+    threads: ThreadsOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Compile a trained network to a program for a chip.
+
+    The program is an ONNX model, which onnxruntime executes. Without calibration data, converter ranges come from
+    random inputs, and the program is marked uncalibrated.
+    """
+    from xbarc.api.compiler import compile_model
+    from xbarc.api.files import check_output
+    from xbarc.cli.terminal import print_json, print_page, progress, warn
+    from xbarc.report.compilation import Compilation
+    from xbarc.report.pages import compilation_page
+
+    target = output or Path(f"{model.name.removesuffix('.onnx')}.xbar.onnx")
+    check_output(target)
+    for given in (model, calibrate, Path(hardware)):
+        if given is not None and target.exists() and given.exists() and os.path.samefile(given, target):
+            raise UsageError(
+                f"the program would overwrite {given}, from which it is made", fix="name another file with -o"
+            )
+    with progress() as advance:
+        program = compile_model(
+            model,
+            hardware=hardware,
+            overrides=overrides or (),
+            calibration=calibrate,
+            analog=analog or (),
+            host=host or (),
+            threads=threads,
+            dump_folder=dump_folder,
+            progress=lambda name, number, of: advance(name, number - 1, of),
+        )
+        advance("writing", 0, None)
+        program.save(target)
+    result = Compilation(str(model), str(target), program.report())
+    warn(result.report.warnings)
+    if json:
+        print_json(result.to_json())
+    else:
+        print_page(compilation_page(result))

@@ -1,0 +1,40 @@
+"""``xbarc device``: what cells can be made of."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated, Final
+
+import typer
+
+from xbarc.cli.options import JsonOption
+
+DEVICE_SHOW_EXAMPLE: Final = "xbarc device show ideal"
+DEVICE_LIST_EXAMPLE: Final = "xbarc device list"
+
+
+def list_devices(json: JsonOption = False) -> None:
+    """List the devices."""
+    from xbarc.cli.terminal import print_json, print_page
+    from xbarc.devices.ideal import DEVICES
+    from xbarc.report.pages import device_page
+
+    if json:
+        print_json({"schema": 1, "devices": [dataclasses.asdict(device) for device in DEVICES.values()]})
+    else:
+        print_page(device_page(DEVICES.values()))
+
+
+def show_device(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A device.", show_default=False)], json: JsonOption = False
+) -> None:
+    """Show what a device does."""
+    from xbarc.cli.terminal import print_json, print_page
+    from xbarc.devices.ideal import find_device
+    from xbarc.report.pages import device_page
+
+    device = find_device(name)
+    if json:
+        print_json({"schema": 1, "device": dataclasses.asdict(device)})
+    else:
+        print_page(device_page([device]))

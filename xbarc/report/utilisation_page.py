@@ -1,0 +1,163 @@
+"""The utilisation report as a page: the whole program, its layers, their cells and converters, and the host."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from xbarc.ir.operators import InputRange
+from xbarc.report.page import Column, Page, Row, Table, facts, numbers
+from xbarc.report.utilisation import Cells, LayerUsage, UtilisationReport
+from xbarc.report.words import amount, counted, exact, matrix, number, percent
+
+_NAMES_SHOWN = 6
+
+
+def utilisation_page(report: UtilisationReport, *, title: str) -> Page:
+    """All that a program's report says."""
+    page = [facts(title, *whole_program(report), notes=_remarks(report))]
+    if report.layers:
+        page += [_layers(report), _cells(report), _converters(report)]
+    return [*page, _host(report)] if report.host else page
+
+
+def whole_program(report: UtilisationReport) -> Iterator[tuple[str, str]]:
+    """The totals in words."""
+    chip = "unlimited" if report.chip_tiles is None else exact(report.chip_tiles)
+    name = report.hardware + (f" with {', '.join(report.overrides)}" if report.overrides else "")
+    yield "hardware", f"{name}: tiles of {report.tile_rows} x {report.tile_columns}, {chip} on the chip"
+    yield "calibration", report.calibration if report.calibrated else f"UNCALIBRATED: {report.calibration}"
+    tiles = f"{exact(report.logical_tiles)} logical, {exact(report.physical_tiles)} physical"
+    if report.tile_utilisation is not None:
+        tiles += f": {percent(report.tile_utilisation)} of the chip"
+    yield "tiles", tiles
+    if report.cells.total:
+        yield "cells", f"{percent(report.cells.utilisation)} of those in used tiles hold weights"
+    yield "MACs a sample", work(report.analog_macs, report.host_macs, report.analog_share)
+
+
+def work(analog: int | None, host: int | None, share: float | None) -> str:
+    """How the arithmetic is shared between tiles and host."""
+    text = f"{amount(analog)} on tiles, {amount(host)} on the host"
+    return text if share is None else f"{text}: {percent(share)} analog"
+
+
+def _layers(report: UtilisationReport) -> Table:
+    columns = (
+        Column("layer"),
+        Column("type"),
+        *numbers("matrix", "windows", "MACs", "logical\ntiles", "physical\ntiles", "cells\nused"),
+    )
+    rows = tuple(
+        (
+            layer.name,
+            layer.source,
+            matrix(groups=layer.groups, rows=layer.rows, columns=layer.columns),
+            "unknown" if layer.windows is None else exact(layer.windows),
+            amount(layer.macs),
+            exact(layer.logical_tiles),
+            exact(layer.physical_tiles),
+            percent(layer.cells.utilisation),
+        )
+        for layer in report.layers
+    )
+    total = (
+        "total",
+        "",
+        "",
+        "",
+        amount(report.analog_macs),
+        exact(report.logical_tiles),
+        exact(report.physical_tiles),
+        percent(report.cells.utilisation),
+    )
+    return Table("Layers on tiles", columns, rows, total)
+
+
+def _cells(report: UtilisationReport) -> Table:
+    columns = (
+        Column("layer"),
+        *numbers("cells", "weights", "slices", "polarity", "reference", "groups", "edges"),
+    )
+    rows = tuple((layer.name, *_shares(layer.cells)) for layer in report.layers)
+    return Table("Cells of used tiles", columns, rows, ("total", *_shares(report.cells)))
+
+
+def _shares(cells: Cells) -> Row:
+    parts = (cells.weights, cells.slices, cells.polarity, cells.reference, cells.groups, cells.edges)
+    return (amount(cells.total), *(percent(part / cells.total if cells.total else 0.0) for part in parts))
+
+
+def _converters(report: UtilisationReport) -> Table:
+    """Each layer's basis is a letter that is explained below."""
+    letters = _lettered(layer.input_range.basis for layer in report.layers)
+    columns = (
+        Column("layer"),
+        *numbers("DAC\nrange"),
+        Column("by"),
+        *numbers("DAC\nclipped", "ADC\nlsb", "ADC\nused", "ADC\nclipped"),
+        Column("ADC\nlossless"),
+    )
+    rows = tuple(
+        (
+            layer.name,
+            _range(layer.input_range),
+            letters[layer.input_range.basis],
+            percent(layer.input_range.clipped),
+            number(layer.current_range.lsb),
+            "-" if layer.current_range.used is None else percent(layer.current_range.used),
+            "-" if layer.current_range.clipped is None else percent(layer.current_range.clipped),
+            "yes" if layer.current_range.lossless else "no",
+        )
+        for layer in report.layers
+    )
+    adc = " or ".join(dict.fromkeys(layer.current_range.basis for layer in report.layers))
+    return Table(
+        "Converters",
+        columns,
+        rows,
+        notes=(
+            *(f"{letter}: {basis}" for basis, letter in letters.items()),
+            f"ADC range: {adc}",
+            "ADC lsb: the current of one code, in conductance steps times input codes",
+            "ADC used: the sample's largest current over the end of the range",
+            "lossless: every current that the cells can give has a code of its own",
+        ),
+    )
+
+
+def _range(found: InputRange) -> str:
+    return f"{number(-found.limit) if found.signed else 0} .. {number(found.limit)}"
+
+
+def _lettered(texts: Iterable[str]) -> dict[str, str]:
+    return {text: chr(ord("a") + index) for index, text in enumerate(dict.fromkeys(texts))}
+
+
+def _host(report: UtilisationReport) -> Table:
+    products = [operator for operator in report.host if operator.macs != 0]
+    others = Counter(operator.kind for operator in report.host if operator.macs == 0)
+    notes = (f"without products: {counted(others)}",) if others else ()
+    if not products:
+        return facts("Operators on the host", ("products", "none"), notes=notes)
+    columns = (Column("operator"), Column("type"), *numbers("MACs"), Column("why", wraps=True))
+    rows = tuple((operator.name, operator.kind, amount(operator.macs), operator.reason) for operator in products)
+    return Table("Operators on the host", columns, rows, ("total", "", amount(report.host_macs), ""), notes=notes)
+
+
+def _remarks(report: UtilisationReport) -> Iterator[str]:
+    """Layers of which less can be promised."""
+    reasons: dict[str, list[LayerUsage]] = {}
+    for layer in report.layers:
+        if layer.inexact is not None:
+            reasons.setdefault(layer.inexact, []).append(layer)
+    for reason, layers in reasons.items():
+        yield f"onnxruntime may differ in the last bits at {_named(layers)}: {reason}"
+    dependent = [layer for layer in report.layers if layer.batch_dependent]
+    if dependent:
+        yield f"windows mix samples, so results may depend on the batch, at {_named(dependent)}"
+
+
+def _named(layers: list[LayerUsage]) -> str:
+    names = ", ".join(layer.name for layer in layers[:_NAMES_SHOWN])
+    return names if len(layers) <= _NAMES_SHOWN else f"{names} and {len(layers) - _NAMES_SHOWN} more layers"
