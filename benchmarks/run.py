@@ -74,13 +74,14 @@ def main() -> None:
 
 def measure(case: Case, threads: int) -> Timing:
     """Time both sides of one case."""
-    chip = xbarc.compile(case.model, calibration=case.calibration).write(threads=threads)
+    program = xbarc.compile(case.model, calibration=case.calibration)
+    chip = program.write(threads=threads)
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = threads
     # or its idle threads would go on spinning while the other side is timed
     settings.add_session_config_entry("session.force_spinning_stop", "1")
     session = ort.InferenceSession(str(case.model), settings, providers=["CPUExecutionProvider"])
-    inputs = {spec.name: _sample(case, spec.name, spec.dtype) for spec in chip.program.inputs}
+    inputs = {spec.name: _sample(case, spec.name, spec.dtype) for spec in program.inputs}
     reference, ideal = interleaved(lambda: session.run(None, inputs), lambda: chip.run(inputs))
     return Timing(case.name, case.batch, threads, reference / case.batch, ideal / case.batch, ideal / reference)
 

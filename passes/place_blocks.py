@@ -62,7 +62,7 @@ class PlaceBlocks:
             else "no layer fits"
         )
         raise CapacityError(
-            f"the model needs {needed} physical tiles, the chip has {available}: {needed - available} are missing",
+            f"the model needs {needed} physical tiles, the chip has {available}: {needed - available} too few",
             where=f"{fits}; the largest layer, {largest.name!r}, takes {_tiles_of(largest)}",
             fix=f"set chip.tiles to at least {needed}, take larger tiles, or leave layers digital (--host PATTERN)",
         )

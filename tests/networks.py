@@ -63,15 +63,19 @@ def network(
     return model
 
 
-def run(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray], *, optimized: bool = True) -> list[np.ndarray]:
-    """What onnxruntime makes of a model, by default with all its optimisations."""
+def open_session(model: onnx.ModelProto, *, optimized: bool = False) -> ort.InferenceSession:
+    """A model in onnxruntime, as it stands or with all optimisations."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
     if not optimized:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    results: list[np.ndarray] = session.run(None, dict(feeds))
+    return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def run(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray], *, optimized: bool = True) -> list[np.ndarray]:
+    """What onnxruntime makes of a model, by default with all its optimisations."""
+    results: list[np.ndarray] = open_session(model, optimized=optimized).run(None, dict(feeds))
     return results
 
 

@@ -241,8 +241,9 @@ def descriptions(draw: st.DrawFn) -> dict[str, Any]:
     g_min = draw(st.floats(min_value=0, max_value=1e-3))
     g_max = g_min + draw(st.floats(min_value=1e-9, max_value=1e-3))
     slices = draw(st.integers(1, 4))
-    levels = draw(st.integers(2, 16) | (st.just("unlimited") if slices == 1 else st.nothing()))
     encoding = draw(st.sampled_from(["differential", "offset"]))
+    least = 3 if (encoding, slices) == ("offset", 1) else 2  # an offset code has a middle and something beside it
+    levels = draw(st.integers(least, 16) | (st.just("unlimited") if slices == 1 else st.nothing()))
     polarity, subtraction = draw(
         st.sampled_from([("unit-cell", "analog"), ("unit-cell", "digital")])
         | (
@@ -253,7 +254,7 @@ def descriptions(draw: st.DrawFn) -> dict[str, Any]:
     )
     dac_bits = draw(st.integers(2, 16) | st.just("unlimited"))
     stepped = "unlimited" not in (levels, dac_bits)
-    adc_range = draw(st.sampled_from(["full-scale", "percentile", "mse", *(["unit", "fixed"] if stepped else [])]))
+    adc_range = draw(st.sampled_from(["percentile", "mse", *(["unit", "full-scale", "fixed"] if stepped else [])]))
     percentiles = st.floats(min_value=0, max_value=100, exclude_min=True) | st.integers(1, 100)
     values: dict[str, Any] = {
         "name": draw(st.text(min_size=1)),

@@ -150,3 +150,20 @@ def test_eight_bits_keep_the_accuracy(network: Network, request: pytest.FixtureR
     assert abs(result.quantized.value - result.float.value) <= allowed
     assert result.ideal.agreement is not None
     assert result.ideal.agreement >= 0.95
+
+
+def test_each_pass_says_what_it_changes(models_dir: Path, tmp_path: Path) -> None:
+    """Folding and lowering change nothing but last bits; converters change what their bits allow."""
+    found = []
+    xbarc.compile(
+        models_dir / "digits_cnn.onnx",
+        calibration=models_dir / "digits_calibration.npz",
+        on_difference=found.append,
+        dump_folder=tmp_path / "dump",
+    )
+    by_name = {difference.name: difference.relative for difference in found}
+    assert all(by_name[name] < 1e-5 for name in ("fold-constants", "lower-products", "fold-affine", "place-blocks"))
+    assert 1e-4 < by_name["insert-converters"] < 0.05
+    assert 1e-4 < by_name["calibrate-adc"] < 0.1
+    dumps = sorted(path.name for path in (tmp_path / "dump").iterdir())
+    assert dumps == [f"{number:02d}-{difference.name}.txt" for number, difference in enumerate(found, start=1)]

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from xbarc.api.chip import Chip
     from xbarc.api.compiler import compile_model as compile
-    from xbarc.api.evaluation import evaluate
     from xbarc.api.program import Program, load
     from xbarc.errors import XbarcError
 
-__all__ = ["Chip", "Program", "XbarcError", "compile", "evaluate", "load"]
+__all__ = ["Chip", "Program", "XbarcError", "compile", "load"]
 
 #: Where each public name lives; imported when it is first asked for, so that the command line starts fast.
 _HOMES = {
@@ -27,7 +26,6 @@ _HOMES = {
     "Program": ("xbarc.api.program", "Program"),
     "XbarcError": ("xbarc.errors", "XbarcError"),
     "compile": ("xbarc.api.compiler", "compile_model"),
-    "evaluate": ("xbarc.api.evaluation", "evaluate"),
     "load": ("xbarc.api.program", "load"),
 }
 

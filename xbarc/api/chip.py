@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
 from xbarc.api.data import Samples, samples_from_arrays
+from xbarc.api.evaluation import DataLike, Network, Progress, compare, samples_of
 from xbarc.api.machines import batch_size, build_machine, default_threads
-from xbarc.api.source import input_specs
-from xbarc.runtime.host import Optimization
-
-if TYPE_CHECKING:
-    from xbarc.api.program import Program
-    from xbarc.report.evaluation import Evaluation
-
-#: Told after each batch: samples done, and samples in all where that is known.
-Progress = Callable[[int, int | None], None]
+from xbarc.api.metrics import Metric, parse_metric
+from xbarc.api.reference import Origin, open_reference
+from xbarc.api.source import ModelLike, input_specs
+from xbarc.errors import UsageError
+from xbarc.ir.graph import Graph
+from xbarc.report.evaluation import Evaluation, Figure
+from xbarc.runtime.host import HostModel, Optimization
 
 
 class Chip:
@@ -26,29 +25,29 @@ class Chip:
     Made by :meth:`xbarc.api.program.Program.write`.
 
     Args:
-        program: what was written.
-        convert_outputs: without it, ADCs pass currents as they are: the program's quantisation without its tiles.
+        graph: of the program.
+        origin: of the program, for comparisons with the network in floating point.
+        calibrated: whether the program's ranges came from real data.
         threads: all that the process may use by default.
         optimization: how far onnxruntime may rewrite host operators.
     """
 
     def __init__(
         self,
-        program: Program,
+        graph: Graph,
         *,
-        convert_outputs: bool = True,
+        origin: Origin,
+        calibrated: bool,
         threads: int | None = None,
         optimization: Optimization = "basic",
     ) -> None:
-        self.program = program
-        self._specs = input_specs(program.graph)
-        self._batch_size = batch_size(program.graph)
-        self._machine, self._fetched = build_machine(
-            program.graph,
-            convert_outputs=convert_outputs,
-            threads=threads or default_threads(),
-            optimization=optimization,
-        )
+        self._graph = graph
+        self._origin = origin
+        self._calibrated = calibrated
+        self._threads = threads or default_threads()
+        self._specs = input_specs(graph)
+        self._batch_size = batch_size(graph)
+        self._machine, self._fetched = build_machine(graph, threads=self._threads, optimization=optimization)
 
     def run(self, inputs: Mapping[str, np.ndarray] | np.ndarray | Samples) -> dict[str, np.ndarray]:
         """Outputs by name, for any number of samples, in bounded memory besides inputs and outputs.
@@ -79,14 +78,77 @@ class Chip:
     def run_batch(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Outputs of one batch, run at once."""
         results = self._machine.run(batch)
-        names = self.program.graph.output_names
-        return {name: results[fetched] for name, fetched in zip(names, self._fetched, strict=True)}
+        return {name: results[fetched] for name, fetched in zip(self._graph.output_names, self._fetched, strict=True)}
 
     def evaluate(
         self,
-        inputs: Mapping[str, np.ndarray] | np.ndarray | Iterable[Any] | Samples,
+        inputs: DataLike,
         labels: Any = None,
-        **options: Any,
+        *,
+        metric: str | Metric = "top-1",
+        output: str | None = None,
+        reference: ModelLike | None = None,
+        progress: Progress | None = None,
     ) -> Evaluation:
-        """Compare with the floating-point network; see :func:`xbarc.api.evaluation.evaluate`."""
-        return self.program.evaluate(inputs, labels, chip=self, **options)
+        """How well the chip does beside the network that its program was compiled from.
+
+        Args:
+            inputs: a data file or folder, arrays by input name, one array, or batches (``(inputs, labels)`` pairs where
+                the metric needs labels). An iterator is read once.
+            labels: of the samples, where ``inputs`` are arrays.
+            metric: ``top-1``, ``top-K``, ``agreement``, ``mse``, ``snr`` (dB) or ``module:function``.
+            output: which output to judge; the first by default.
+            reference: the float network; by default the program's source, where it still is what it was.
+            progress: told after each batch.
+
+        Raises:
+            DataError: data that do not fit.
+            ModelError: a reference that cannot be read, or is another network.
+            UsageError: an unknown metric or output.
+        """
+        judge = parse_metric(metric) if isinstance(metric, str) else metric
+        samples = samples_of(inputs, labels, self._specs, judge)
+        chosen = self._output(output)
+        names = [spec.name for spec in self._specs]
+        source, reason = open_reference(reference, self._origin, inputs=names, output=chosen, threads=self._threads)
+        exact, fetched = build_machine(self._graph, convert_outputs=False, threads=self._threads)
+        place = self._graph.output_names.index(chosen)
+        networks: dict[str, Network] = {
+            "quantized": lambda batch: exact.run(batch)[fetched[place]],
+            "ideal": lambda batch: self.run_batch(batch)[chosen],
+        }
+        figures, floating, count = compare(
+            networks,
+            None if source is None else _network(source, chosen),
+            samples,
+            judge,
+            batch_size=self._batch_size,
+            progress=progress,
+        )
+        if floating is None:
+            floating = Figure(None, reason)
+        elif judge.needs_reference:
+            floating = Figure(None, f"the float network is itself the reference of {judge.name}")
+        return Evaluation(
+            metric=judge.name,
+            unit=judge.unit,
+            is_share=judge.is_share,
+            output=chosen,
+            samples=count,
+            float=floating,
+            quantized=figures["quantized"],
+            ideal=figures["ideal"],
+            calibrated=self._calibrated,
+        )
+
+    def _output(self, name: str | None) -> str:
+        names = self._graph.output_names
+        if name is None:
+            return names[0]
+        if name not in names:
+            raise UsageError(f"the program has no output {name!r}", fix=f"its outputs are {', '.join(names)}")
+        return name
+
+
+def _network(model: HostModel, output: str) -> Network:
+    return lambda batch: model.run(batch, [output])[0]

@@ -12,17 +12,16 @@ import onnx
 
 from xbarc.api.chip import Chip
 from xbarc.api.data import InputSpec
-from xbarc.api.evaluation import evaluate
 from xbarc.api.files import atomic_path, atomic_paths
-from xbarc.api.source import ModelLike, input_specs
+from xbarc.api.reference import Origin
+from xbarc.api.source import input_specs
 from xbarc.devices.ideal import find_device
 from xbarc.errors import HardwareError, ProgramError
 from xbarc.hardware.schema import Hardware
 from xbarc.ir.graph import Graph
 from xbarc.ir.printer import print_graph
-from xbarc.onnx_io.files import file_hash, read_file
+from xbarc.onnx_io.files import read_file
 from xbarc.onnx_io.program import StoredProgram, read_program, write_program
-from xbarc.report.evaluation import Evaluation
 from xbarc.report.utilisation import UtilisationReport, is_calibrated, utilisation_report
 
 if TYPE_CHECKING:
@@ -68,6 +67,12 @@ class Program:
         """Whether converter ranges, where there are any, came from real data."""
         return is_calibrated(self.graph, self.facts)
 
+    @property
+    def origin(self) -> Origin:
+        """Where it comes from."""
+        path = self.facts["source"]["path"]
+        return Origin(None if path is None else Path(path), self.facts["source"]["sha256"], self.source)
+
     def write(self, device: str = "ideal", *, threads: int | None = None, optimization: Optimization = "basic") -> Chip:
         """Write the program on a chip.
 
@@ -80,11 +85,9 @@ class Program:
             UsageError: an unknown device.
         """
         find_device(device)
-        return Chip(self, threads=threads, optimization=optimization)
-
-    def evaluate(self, inputs: Any, labels: Any = None, **options: Any) -> Evaluation:
-        """Compare with the floating-point network; see :func:`xbarc.api.evaluation.evaluate`."""
-        return evaluate(self, inputs, labels, **options)
+        return Chip(
+            self.graph, origin=self.origin, calibrated=self.calibrated, threads=threads, optimization=optimization
+        )
 
     def report(self) -> UtilisationReport:
         """Where tiles and cells go."""
@@ -114,20 +117,6 @@ class Program:
         with atomic_paths(weights, target) as (_, aside):
             onnx.save_model(model, aside, save_as_external_data=True, location=weights.name, size_threshold=1024)
         return target
-
-    def source_model(self) -> tuple[ModelLike | None, str | None]:
-        """The model that this was compiled from, or why it is not to be had."""
-        if self.source is not None:
-            return self.source, None
-        known = self.facts["source"]
-        if known["path"] is None:
-            return None, "the program was compiled from a model in memory; give it as reference"
-        path = Path(known["path"])
-        if not path.is_file():
-            return None, f"the source model {path} is gone; give it as reference"
-        if file_hash(path) != known["sha256"]:
-            return None, f"the source model {path} has changed since it was compiled; give the right one as reference"
-        return path, None
 
 
 def load(program: str | os.PathLike[str] | onnx.ModelProto) -> Program:

@@ -48,6 +48,10 @@ def compile_(
             help="Write the IR as text after each pass into this folder.",
         ),
     ] = None,
+    check_passes: Annotated[
+        bool,
+        typer.Option("--check-passes", help="Show on stderr by how much each pass changes the outputs for one batch."),
+    ] = False,
     threads: ThreadsOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -58,7 +62,7 @@ def compile_(
     """
     from xbarc.api.compiler import compile_model
     from xbarc.api.files import check_output
-    from xbarc.cli.terminal import print_json, print_page, progress, warn
+    from xbarc.cli.terminal import print_difference, print_json, print_page, progress, warn
     from xbarc.report.compilation import Compilation
     from xbarc.report.pages import compilation_page
 
@@ -79,6 +83,7 @@ def compile_(
             host=host or (),
             threads=threads,
             dump_folder=dump_folder,
+            on_difference=print_difference if check_passes else None,
             progress=lambda name, number, of: advance(name, number - 1, of),
         )
         advance("writing", 0, None)

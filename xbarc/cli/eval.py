@@ -55,13 +55,11 @@ def evaluate(
     warn(loaded.report().warnings)
     with progress() as advance:
         chip = loaded.write(device, threads=threads)
-        evaluation = loaded.evaluate(
+        evaluation = chip.evaluate(
             data,
             metric=metric,
             output=output,
             reference=reference,
-            chip=chip,
-            threads=threads,
             progress=lambda done, of: advance("evaluating", done, of),
         )
     if json:

@@ -34,7 +34,7 @@ def main() -> None:
     app()
 
 
-def _group(*, help: str | None = None, epilog: str | None = None) -> typer.Typer:
+def _group(*, help: str, epilog: str | None = None) -> typer.Typer:
     """A group of commands, with its help as plain text: piped or not, it reads the same."""
     return typer.Typer(
         no_args_is_help=True,
@@ -61,7 +61,10 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-app = _group(epilog=f"{_example(_MAIN_EXAMPLE)}\n\nExit codes: 0 done, 1 the job failed, 2 wrong usage.")
+app = _group(
+    help="Compile trained ONNX networks to analog crossbar tiles, run them, and see where tiles and accuracy go.",
+    epilog=f"{_example(_MAIN_EXAMPLE)}\n\nExit codes: 0 done, 1 the job failed, 2 wrong usage.",
+)
 
 
 @app.callback()
@@ -70,7 +73,7 @@ def _xbarc(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Compile trained ONNX networks to analog crossbar tiles, run them, and see where tiles and accuracy go."""
+    """The options that stand before any command."""
 
 
 _hardware = _group(help="List hardware descriptions, or show one.")

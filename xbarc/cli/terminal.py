@@ -13,6 +13,7 @@ from xbarc.errors import XbarcError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from xbarc.api.pass_check import Difference
     from xbarc.report.page import Page
 
 #: Told how far a job is: what is being done, steps done, and steps in all where that is known.
@@ -47,12 +48,21 @@ def warn(messages: Iterable[str]) -> None:
         _say("warning", "bold yellow", message)
 
 
+def print_difference(difference: Difference) -> None:
+    """Say what a pass did to the numbers."""
+    share = f"{difference.relative:.3g} of the outputs' range" if difference.relative else "nothing"
+    _console(stderr=True).print(f"{difference.name:<18} changes {share}", soft_wrap=True)
+
+
 @contextmanager
 def progress() -> Iterator[Advance]:
     """A bar on stderr, where that is a terminal; it is gone when the block ends."""
+    console = _console(stderr=True)
+    if not console.is_terminal:
+        yield lambda doing, done, total: None
+        return
     from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-    console = _console(stderr=True)
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -60,7 +70,7 @@ def progress() -> Iterator[Advance]:
         TaskProgressColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("reading", total=None)
         yield lambda doing, done, total: bar.update(task, description=doing, completed=done, total=total)
 

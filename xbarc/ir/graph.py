@@ -97,8 +97,8 @@ class Graph:
         if operator in self._operators:
             raise InternalError(f"operator {operator.name!r} is in the graph already")
         self._operators[operator] = None
-        for value in operator.operands:
-            _link(value, operator)
+        for operand in operator.operands:
+            _link(operand, operator)
         for value in operator.results:
             if value.producer is not None:
                 raise InternalError(f"value {value.hint!r} has two producers")
@@ -111,8 +111,8 @@ class Graph:
             if value.users or any(value is output for output in self.outputs):
                 names = ", ".join(user.name for user in value.users) or "the graph's outputs"
                 raise InternalError(f"operator {operator.name!r} cannot go: {value.hint!r} is used by {names}")
-        for value in operator.operands:
-            _unlink(value, operator)
+        for operand in operator.operands:
+            _unlink(operand, operator)
         for value in operator.results:
             value.producer = None
         del self._operators[operator]

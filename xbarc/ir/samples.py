@@ -7,7 +7,7 @@ that it does not know, fed with samples, *mixes* them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -15,10 +15,13 @@ import numpy as np
 from onnx import numpy_helper
 
 from xbarc.ir.graph import Graph, Operator, Value
-from xbarc.ir.operators import HostOp
+from xbarc.ir.operators import HostOp, MatVec, TileRead
+from xbarc.ir.types import Dim
 
-#: Axis of samples; ``None``: does not depend on samples; ``mixed``: depends on several samples at once.
-SampleAxis = int | None | Literal["mixed"]
+#: Axis of samples; ``None``: the same for any batch; ``count``: depends on how many samples there are, not on what they
+#: hold; ``mixed``: depends on several samples at once.
+SampleAxis = int | None | Literal["count", "mixed"]
+COUNT: Final = "count"
 MIXED: Final = "mixed"
 
 _ELEMENTWISE = frozenset(
@@ -42,14 +45,14 @@ def sample_axes(graph: Graph) -> dict[Value, SampleAxis]:
         incoming = [axes.setdefault(value, None) for value in present]
         if MIXED in incoming:
             result: SampleAxis = MIXED
-        elif all(axis is None for axis in incoming):
-            result = None
+        elif isinstance(operator, HostOp) and operator.kind in ("Gather", "Shape", "Slice") and _shape_of(operator):
+            result = _sizes_axis(operator, axes)
+        elif not any(isinstance(axis, int) for axis in incoming):
+            result = COUNT if COUNT in incoming else None
         elif isinstance(operator, HostOp):
             result = MIXED if operator.captures else _host_axis(operator, present, incoming)
         else:
-            # Matrix products and the steps of a layer keep the axis, unless it is the one that is summed over.
-            rank = len(present[0].shape or ())
-            result = incoming[0] if rank == 0 or incoming[0] != rank - 1 else MIXED
+            result = _layer_axis(operator, present[0], incoming[0])
         for value in operator.results:
             axes[value] = result
     return axes
@@ -79,57 +82,107 @@ def batching(graph: Graph) -> Batching:
     return Batching(free=inputs_free and all(axes.get(value) == 0 for value in graph.outputs), size=None)
 
 
+def _layer_axis(operator: Operator, value: Value, axis: SampleAxis) -> SampleAxis:
+    """Matrix products and the steps of a layer keep the axis, unless they sum over it."""
+    if not isinstance(operator, MatVec | TileRead):
+        return axis
+    if operator.windows.rank:
+        return 0 if axis == 0 else MIXED  # windows reach over channels and places
+    return MIXED if value.shape is None or axis == len(value.shape) - 1 else axis
+
+
 def _host_axis(operator: HostOp, values: Sequence[Value], axes: Sequence[SampleAxis]) -> SampleAxis:
     kind = operator.kind
+    axis, others = axes[0], set(axes[1:])
+    shapes = [value.shape for value in values]
+    if kind == "Reshape" and others == {COUNT}:
+        others = {None}  # a shape moves no number from one sample to another
+    if COUNT in (axis, *others):
+        return MIXED
     if kind in _ELEMENTWISE:
-        return _broadcast_axis(operator.results[0], values, axes)
+        return _broadcast_axis(shapes, axes)
     if kind in _IMAGEWISE:
-        return 0 if axes[0] == 0 and all(axis is None for axis in axes[1:]) else MIXED
+        # The largest of a pool is told by its place in the whole batch.
+        batchwise = operator.attribute("training_mode", 0) or (kind == "MaxPool" and len(operator.results) > 1)
+        return 0 if axis == 0 and others <= {None} and not batchwise else MIXED
     if kind == "MatMul":
-        return _matmul_axis(values, axes)
-    rule = _RULES.get(kind)
-    axis = axes[0]
-    if kind == "Shape":
-        return None  # the size of a batch is no mixture of its samples
+        return _matmul_axis(shapes, axes)
+    if kind == "Gemm":
+        return _gemm_axis(operator, shapes, axes)
     if kind == "Concat":
         rank = len(values[0].shape or ())
         joined = _normal(operator.attribute("axis", 0), rank)
-        return axis if rank and len(set(axes)) == 1 and joined != axis else MIXED
-    if rule is None or not isinstance(axis, int) or any(other is not None for other in axes[1:]):
+        return axis if rank and others <= {axis} and joined != axis else MIXED
+    rule = _RULES.get(kind)
+    if rule is None or not isinstance(axis, int) or not others <= {None}:
         return MIXED
     return rule(operator, values[0], axis)
 
 
-def _broadcast_axis(result: Value, values: Sequence[Value], axes: Sequence[SampleAxis]) -> SampleAxis:
+def _shape_of(operator: HostOp) -> HostOp | None:
+    """The ``Shape`` that an operator is, or whose numbers it selects."""
+    if operator.kind == "Shape":
+        return operator
+    maker = operator.operand.producer
+    return maker if isinstance(maker, HostOp) and maker.kind == "Shape" else None
+
+
+def _sizes_axis(operator: HostOp, axes: Mapping[Value, SampleAxis]) -> SampleAxis:
+    """Sizes of a value's axes, all or some: they are the same for any batch, but for that of the sample axis."""
+    shape = _shape_of(operator) or operator
+    sample_axis = axes[shape.operand]
+    if not isinstance(sample_axis, int):
+        return sample_axis
+    end = shape.attribute("end")
+    sizes = np.arange(len(shape.operand.shape or ()))[shape.attribute("start", 0) : end]  # type: ignore[misc]
+    if operator.kind != "Shape":
+        chosen = [_constant(operator, index) for index in range(1, len(operator.operands))]
+        if any(entry is None for entry in chosen) or len(chosen) > 3:
+            return COUNT
+        first, *rest = (entry for entry in chosen if entry is not None)
+        sizes = np.take(sizes, first, mode="wrap") if operator.kind == "Gather" else sizes[first.item() : rest[0].item()]
+    return COUNT if shape.operand.shape is None or sample_axis in sizes else None
+
+
+def _broadcast_axis(shapes: Sequence[tuple[Dim, ...] | None], axes: Sequence[SampleAxis]) -> SampleAxis:
     """Broadcasting aligns shapes at their ends, so the axis is compared from the end."""
-    ranks = [None if value.shape is None else len(value.shape) for value in values]
-    if any(rank is None for rank in ranks):
+    known = [shape for shape in shapes if shape is not None]
+    if len(known) < len(shapes):
         return MIXED
-    known = [rank or 0 for rank in ranks]
-    from_end = {rank - axis for rank, axis in zip(known, axes, strict=True) if isinstance(axis, int)}
+    from_end = {len(shape) - axis for shape, axis in zip(known, axes, strict=True) if isinstance(axis, int)}
     if len(from_end) != 1:
         return MIXED
     distance = from_end.pop()
-    for value, rank, axis in zip(values, known, axes, strict=True):
-        if axis is None and rank >= distance and (value.shape or ())[rank - distance] != 1:
+    for shape, axis in zip(known, axes, strict=True):
+        if axis is None and len(shape) >= distance and shape[-distance] != 1:
             return MIXED  # one number per sample position: cutting the batch would shift it
-    return max(known) - distance
+    return max(len(shape) for shape in known) - distance
 
 
-def _matmul_axis(values: Sequence[Value], axes: Sequence[SampleAxis]) -> SampleAxis:
-    if values[0].shape is None or values[1].shape is None:
+def _matmul_axis(shapes: Sequence[tuple[Dim, ...] | None], axes: Sequence[SampleAxis]) -> SampleAxis:
+    left, right = shapes
+    if left is None or right is None or min(len(left), len(right)) < 2:
         return MIXED
-    left, right = len(values[0].shape), len(values[1].shape)
-    rank = max(left, right)
-    aligned = []
-    for own, axis, summed in ((left, axes[0], left - 1), (right, axes[1], max(right - 2, 0))):
-        if isinstance(axis, int):
-            if axis == summed or own == 1:
-                return MIXED
-            aligned.append(axis + rank - own)
-    if len(set(aligned)) != 1 or (len(aligned) == 2 and aligned[0] >= rank - 2):
+    if all(axis is None or (isinstance(axis, int) and axis < len(shape) - 2) for shape, axis in ((left, axes[0]), (right, axes[1]))):
+        return _broadcast_axis([left[:-2], right[:-2]], axes)
+    rank = max(len(left), len(right))
+    if axes[1] is None and axes[0] == len(left) - 2:
+        return rank - 2
+    return rank - 1 if axes[0] is None and axes[1] == len(right) - 1 else MIXED
+
+
+def _gemm_axis(
+    operator: HostOp, shapes: Sequence[tuple[Dim, ...] | None], axes: Sequence[SampleAxis]
+) -> SampleAxis:
+    rows = 1 if operator.attribute("transA", 0) else 0
+    columns = 0 if operator.attribute("transB", 0) else 1
+    if axes[0] == rows and axes[1] is None:
+        axis = 0
+    elif axes[0] is None and axes[1] == columns:
+        axis = 1
+    else:
         return MIXED
-    return aligned[0] if left > 1 and right > 1 else MIXED
+    return _broadcast_axis([(None, None), *shapes[2:]], [axis, *axes[2:]])
 
 
 def _transpose(operator: HostOp, value: Value, axis: int) -> SampleAxis:
@@ -227,6 +280,8 @@ def _gather(operator: HostOp, value: Value, axis: int) -> SampleAxis:
 
 def _pad(operator: HostOp, value: Value, axis: int) -> SampleAxis:
     pads, rank = _constant(operator, 1), len(value.shape or ())
+    if len(operator.operands) > 3 and operator.operands[3] is not None:
+        return MIXED  # pads for some axes, in an order of their own
     return axis if pads is not None and pads.size == 2 * rank and not pads[[axis, axis + rank]].any() else MIXED
 
 

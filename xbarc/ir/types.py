@@ -89,6 +89,7 @@ def from_proto(proto: onnx.TypeProto) -> ValueType | None:
 def to_proto(value_type: ValueType) -> onnx.TypeProto:
     """The inverse of :func:`from_proto`."""
     if isinstance(value_type, OtherType):
-        return onnx.TypeProto.FromString(value_type.serialized)
+        other: onnx.TypeProto = onnx.TypeProto.FromString(value_type.serialized)
+        return other
     proto: onnx.TypeProto = onnx.helper.make_tensor_type_proto(value_type.elem, value_type.shape)
     return proto
