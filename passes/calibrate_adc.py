@@ -23,8 +23,8 @@ class CalibrateAdc:
     """Find one least significant bit a layer, by the hardware's range policy, from the currents of a sample.
 
     A policy that looks at the sample never asks for steps below one unit of current where there is nothing between
-    whole units. ``unit`` takes the smallest power of two that covers every current that the cells can give, ``full-scale``
-    just that current, ``fixed`` what the hardware says.
+    whole units. ``unit`` takes the smallest power of two that covers every current that the cells can give,
+    ``full-scale`` just that current, ``fixed`` what the hardware says.
 
     Attributes:
         adc: bits and range policy.

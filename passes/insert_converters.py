@@ -74,6 +74,7 @@ class InsertConverters:
             partition=partition,
             subtraction=hardware.weights.subtraction,
             pedestal=float(np.float32(pedestal)),  # as the program's file holds it
+            grid=None if levels.dtype.kind == "f" else 1.0,
             double=codes is None or levels.dtype.kind == "f" or largest_sum(levels, partition, codes) > FLOAT32_EXACT,
         )
         bits = hardware.adc.bits

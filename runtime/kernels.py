@@ -79,6 +79,26 @@ def add_pedestal(panel, currents, pedestal):  # type: ignore[no-untyped-def]
 
 
 @_compile
+def add_noise(currents, count, variance, extra, deviates):  # type: ignore[no-untyped-def]
+    """Noise of one read: ``currents += sqrt(variance + extra) * deviates``, with ``extra`` that of the converters."""
+    for window in range(count):
+        target, spread, drawn = currents[window], variance[window], deviates[window]
+        for column in range(target.shape[0]):
+            target[column] = target[column] + np.sqrt(spread[column] + extra) * drawn[column]
+
+
+@_compile
+def add_reference_noise(currents, count, variance, deviates, block_columns):  # type: ignore[no-untyped-def]
+    """Noise of reference columns that are subtracted in the currents: one number for all columns of a block."""
+    for window in range(count):
+        target = currents[window]
+        for block in range(variance.shape[1]):
+            common = np.sqrt(variance[window, block]) * deviates[window, block]
+            for column in range(block * block_columns, min((block + 1) * block_columns, target.shape[0])):
+                target[column] = target[column] - common
+
+
+@_compile
 def convert_and_add(currents, count, lsb, low, high, weight, sums):  # type: ignore[no-untyped-def]
     """ADC and accumulation: ``sums += weight * clip(round_half_even(currents / lsb), low, high)``."""
     for window in range(count):

@@ -13,6 +13,21 @@ from xbarc.ir.windows import Windows
 
 
 @dataclass(frozen=True, slots=True)
+class LayerNoise:
+    """What is drawn anew at every read of a layer.
+
+    Attributes:
+        seed: of the chip.
+        fast_variance: of its cells, ``(S, P, D, R, C)`` float32, in squared levels; ``None``: cells are quiet.
+        adc_noise_lsb: standard deviation of a conversion, in codes.
+    """
+
+    seed: int
+    fast_variance: np.ndarray | None
+    adc_noise_lsb: float
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     """The reads of one row block of one diagonal: everything that shares one panel of windows.
 
@@ -21,11 +36,16 @@ class Block:
         matrices: ``(rows, columns)`` levels, or differences of levels where currents are subtracted; one a slice and,
             where they are converted apart, one a polarity.
         weights: what the codes of each matrix count in the sum.
+        variances: of the fast noise behind each matrix, of the same shape, for inputs squared; empty where cells are quiet.
+        reference_variances: the same of the reference columns that are subtracted in the currents, ``(rows, column
+            blocks)``; empty where there are none.
     """
 
     rows: tuple[int, int]
     matrices: tuple[np.ndarray, ...]
     weights: tuple[float, ...]
+    variances: tuple[np.ndarray, ...]
+    reference_variances: tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +64,7 @@ class LayerPlan:
     Attributes:
         name: for messages.
         windows, channels: geometry of the input.
+        sample_axis: of the input; ``None`` where windows mix samples.
         columns: outputs a window.
         dac_codes, dac_scale: input conversion; no codes: unlimited.
         adc_codes, lsb: output conversion.
@@ -52,13 +73,16 @@ class LayerPlan:
         pedestal: units of current a code that ``g_min`` adds.
         data_columns, reference_columns: where columns and their references lie in a single-ended read with reference
             columns.
+        block_columns: columns that share a reference column.
         diagonals: the matrices.
         scale, bias: ``(columns,)`` float32.
+        noise: what is drawn at every read; ``None``: nothing is.
     """
 
     name: str
     windows: Windows
     channels: int
+    sample_axis: int | None
     columns: int
     dac_codes: CodeRange | None
     dac_scale: float
@@ -69,17 +93,20 @@ class LayerPlan:
     pedestal: float
     data_columns: np.ndarray | None
     reference_columns: np.ndarray | None
+    block_columns: int
     diagonals: tuple[Diagonal, ...]
     scale: np.ndarray
     bias: np.ndarray
+    noise: LayerNoise | None
 
 
-def layer_plan(layer: Layer, *, convert_outputs: bool = True) -> LayerPlan:
+def layer_plan(layer: Layer, *, convert_outputs: bool = True, noise: LayerNoise | None = None) -> LayerPlan:
     """The plan of a layer.
 
     Args:
-        layer: from a program.
+        layer: from a program, or with the cells of a written chip.
         convert_outputs: without it, or without a range, the ADC passes currents as they are.
+        noise: drawn at every read.
     """
     read, partition = layer.read, layer.read.partition
     convert = convert_outputs and layer.adc.codes is not None and layer.adc.range is not None
@@ -91,6 +118,7 @@ def layer_plan(layer: Layer, *, convert_outputs: bool = True) -> LayerPlan:
         name=layer.name,
         windows=read.windows,
         channels=partition.groups * partition.rows // read.windows.kernel_size,
+        sample_axis=layer.dac.sample_axis,
         columns=columns,
         dac_codes=layer.dac.codes,
         dac_scale=layer.dac.scale,
@@ -101,13 +129,15 @@ def layer_plan(layer: Layer, *, convert_outputs: bool = True) -> LayerPlan:
         pedestal=read.pedestal,
         data_columns=np.array(partition.data_columns) if references else None,
         reference_columns=np.array(partition.reference_columns) if references else None,
-        diagonals=tuple(_diagonal(layer, index, dtype) for index in range(partition.diagonals)),
+        block_columns=partition.block_columns,
+        diagonals=tuple(_diagonal(layer, index, dtype, noise) for index in range(partition.diagonals)),
         scale=np.ascontiguousarray(scale, dtype=np.float32),
         bias=np.zeros(columns, np.float32) if layer.rescale.bias is None else np.ascontiguousarray(layer.rescale.bias),
+        noise=noise,
     )
 
 
-def _diagonal(layer: Layer, index: int, dtype: np.dtype) -> Diagonal:
+def _diagonal(layer: Layer, index: int, dtype: np.dtype, noise: LayerNoise | None) -> Diagonal:
     partition = layer.read.partition
     first_row = index * partition.diagonal_rows
     blocks = []
@@ -119,7 +149,14 @@ def _diagonal(layer: Layer, index: int, dtype: np.dtype) -> Diagonal:
         for matrix, weight in _matrices(layer, place, rows, dtype):
             matrices.append(matrix)
             weights.append(weight)
-        blocks.append(Block((start, start + rows), tuple(matrices), tuple(weights)))
+        variances: list[np.ndarray] = []
+        references: list[np.ndarray] = []
+        if noise is not None and noise.fast_variance is not None:
+            for cells in noise.fast_variance[:, :, place, :rows].astype(dtype):
+                _add_variances(layer, cells, variances, references)
+        blocks.append(
+            Block((start, start + rows), tuple(matrices), tuple(weights), tuple(variances), tuple(references))
+        )
     first_column = index * partition.diagonal_columns
     return Diagonal(first_column, partition.columns * partition.groups_in(index), tuple(blocks))
 
@@ -138,3 +175,16 @@ def _matrices(layer: Layer, place: int, rows: int, dtype: np.dtype) -> Iterator[
             yield np.ascontiguousarray(difference), float(weight)
         else:
             yield planes[0] - planes[1], float(weight)
+
+
+def _add_variances(layer: Layer, cells: np.ndarray, variances: list[np.ndarray], references: list[np.ndarray]) -> None:
+    """The variances behind the matrices of one slice: what is subtracted in the currents adds up."""
+    partition = layer.read.partition
+    if layer.single_ended:
+        variances.extend(np.ascontiguousarray(plane) for plane in cells)
+    elif partition.reference_column:
+        variances.append(np.ascontiguousarray(cells[0][:, partition.data_columns]))
+        places = sorted(set(partition.reference_columns))
+        references.append(np.ascontiguousarray(cells[0][:, places]))
+    else:
+        variances.append(cells[0] + cells[1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from threading import Lock
 
 import numpy as np
@@ -12,13 +13,33 @@ import numpy as np
 from xbarc.errors import DataError
 from xbarc.runtime import kernels
 from xbarc.runtime.layer_plan import Diagonal, LayerPlan
+from xbarc.runtime.read_noise import LayerReads
 
 #: Called with pieces ``(windows, columns)`` of the currents of any block.
 CurrentVisitor = Callable[[np.ndarray], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a batch stands in the stream of random numbers.
+
+    Attributes:
+        first_sample: number of the batch's first sample in its data set.
+        repeat: another number gives other noise for the same inputs.
+    """
+
+    first_sample: int = 0
+    repeat: int = 0
+
+
 def run_layer(
-    plan: LayerPlan, x: np.ndarray, pool: ThreadPoolExecutor, threads: int, visit: CurrentVisitor | None = None
+    plan: LayerPlan,
+    x: np.ndarray,
+    pool: ThreadPoolExecutor,
+    threads: int,
+    *,
+    visit: CurrentVisitor | None = None,
+    place: Place = Place(),  # noqa: B008 - immutable
 ) -> np.ndarray:
     """The layer's output for an input ``(images, channels, *spatial)``, or ``(..., rows)`` for a plain product.
 
@@ -47,9 +68,21 @@ def run_layer(
         panels = math.ceil(images * windows / panel)
         share = math.ceil(panels / threads)
         visitor = visit_alone if visit is not None else None
+        reads = None
+        if plan.noise is not None:
+            reads = LayerReads(
+                plan,
+                plan.noise,
+                shape=x.shape,
+                windows=windows,
+                first_sample=place.first_sample,
+                repeat=place.repeat,
+            )
 
         def run(part: range) -> None:
-            _run_panels(plan, codes.reshape(-1), codes[0].size, window_offset, row_offset, part, panel, y, visitor)
+            _run_panels(
+                plan, codes.reshape(-1), codes[0].size, window_offset, row_offset, part, panel, y, visitor, reads
+            )
 
         parts = [range(start, min(start + share, panels)) for start in range(0, panels, share)]
         if len(parts) == 1:
@@ -122,9 +155,10 @@ def _run_panels(
     panel_windows: int,
     y: np.ndarray,
     visit: CurrentVisitor | None,
+    reads: LayerReads | None,
 ) -> None:
     total = y.shape[0] * y.shape[2]
-    for diagonal in plan.diagonals:
+    for across, diagonal in enumerate(plan.diagonals):
         sums = np.zeros((panel_windows, diagonal.blocks[0].matrices[0].shape[1]), dtype=plan.sum_dtype)
         inputs = [
             np.empty((panel_windows, block.rows[1] - block.rows[0]), dtype=plan.dtype) for block in diagonal.blocks
@@ -134,13 +168,15 @@ def _run_panels(
             first = number * panel_windows
             count = min(panel_windows, total - first)
             sums[:] = 0
-            for block, panel in zip(diagonal.blocks, inputs, strict=True):
+            for down, (block, panel) in enumerate(zip(diagonal.blocks, inputs, strict=True)):
                 rows = row_offset[block.rows[0] : block.rows[1]]
                 kernels.gather_windows(codes, first, count, image_size, window_offset, rows, panel)
-                for matrix, weight in zip(block.matrices, block.weights, strict=True):
+                for read, (matrix, weight) in enumerate(zip(block.matrices, block.weights, strict=True)):
                     np.matmul(panel, matrix, out=currents)
                     if plan.pedestal:
                         kernels.add_pedestal(panel, currents, plan.dtype.type(plan.pedestal))
+                    if reads is not None:
+                        reads.add((across, down, read), block, panel, currents, first, count)
                     if visit is not None:
                         visit(_data(plan, diagonal, currents[:count]))
                     _accumulate(plan, currents, count, weight, sums)

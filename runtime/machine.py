@@ -11,7 +11,7 @@ import threadpoolctl
 
 from xbarc.runtime.host import HostModel
 from xbarc.runtime.layer_plan import LayerPlan
-from xbarc.runtime.layer_run import CurrentVisitor, run_layer
+from xbarc.runtime.layer_run import CurrentVisitor, Place, run_layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +68,18 @@ class Machine:
                 self._drop[index].append(name)
 
     def run(
-        self, feeds: Mapping[str, np.ndarray], visitors: Mapping[str, CurrentVisitor] | None = None
+        self,
+        feeds: Mapping[str, np.ndarray],
+        visitors: Mapping[str, CurrentVisitor] | None = None,
+        place: Place = Place(),  # noqa: B008 - immutable
     ) -> dict[str, np.ndarray]:
-        """Outputs for one batch of inputs; ``visitors`` see the currents of layers, by the layer's name."""
+        """Outputs for one batch of inputs.
+
+        Args:
+            feeds: inputs by name.
+            visitors: see the currents of layers, by the layer's name.
+            place: of the batch in the stream of random numbers.
+        """
         values: dict[str, np.ndarray] = {**self._constants, **feeds}
         watching = visitors or {}
         # One BLAS thread a panel: the panels themselves run in parallel, and a product's rounding must not depend on
@@ -82,7 +91,9 @@ class Machine:
                     values.update(zip(step.outputs, results, strict=True))
                 else:
                     visit = watching.get(step.plan.name)
-                    values[step.output] = run_layer(step.plan, values[step.input], pool, self._threads, visit)
+                    values[step.output] = run_layer(
+                        step.plan, values[step.input], pool, self._threads, visit=visit, place=place
+                    )
                 for name in done:
                     del values[name]
         return {name: values[name] for name in self._outputs}

@@ -94,8 +94,10 @@ def error(actual: np.ndarray, expected: np.ndarray) -> float:
 
 
 @st.composite
-def arrays(draw: Draw, shape: Sequence[int], dtype: np.dtype | type = np.float32, *, weights: bool = False) -> np.ndarray:
-    """Numbers of a shape: normal, integers (whose quotients are often halves), non-negative or with whole columns of zeros."""
+def arrays(
+    draw: Draw, shape: Sequence[int], dtype: np.dtype | type = np.float32, *, weights: bool = False
+) -> np.ndarray:
+    """Numbers of a shape: normal, integers (quotients are often halves), non-negative, or with columns of zeros."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     kind = draw(st.sampled_from(["normal", "integers", "positive", "sparse"]))
     values = rng.integers(-4, 5, shape) if kind == "integers" else rng.normal(size=shape)
@@ -151,11 +153,12 @@ def gemms(draw: Draw, dtype: type = np.float32, *, computed_addends: bool = True
     rows, inner, columns = (draw(st.integers(1, top)) for top in (5, 40, 20))
     left = draw(st.booleans())
     attributes = {name: draw(st.integers(0, 1)) for name in ("transA", "transB") if draw(st.booleans())}
-    attributes |= {name: draw(st.sampled_from([1.0, 0.5, -2.0, 0.0])) for name in ("alpha", "beta") if draw(st.booleans())}
+    factors = st.sampled_from([1.0, 0.5, -2.0, 0.0])
+    attributes |= {name: draw(factors) for name in ("alpha", "beta") if draw(st.booleans())}
     shape_a = (inner, rows) if attributes.get("transA") else (rows, inner)
     shape_b = (columns, inner) if attributes.get("transB") else (inner, columns)
-    constants = {"a": draw(arrays(shape_a, dtype, weights=True))} if left else {"b": draw(arrays(shape_b, dtype, weights=True))}
-    name, shape = ("b", shape_b) if left else ("a", shape_a)
+    (fixed, matrix), (name, shape) = (("a", shape_a), ("b", shape_b))[:: 1 if left else -1]
+    constants = {fixed: draw(arrays(matrix, dtype, weights=True))}
     declared: list[int | str] = list(shape)
     if draw(st.booleans()):
         free_axis = bool(attributes.get("transA")) if not left else not attributes.get("transB")
@@ -199,7 +202,7 @@ def matmuls(draw: Draw, dtype: type = np.float32) -> Case:
 
 @st.composite
 def finite_hardware(draw: Draw) -> Hardware:
-    """Hardware of finite resolution: every encoding, layout and range policy, and tiles so small that layers are cut."""
+    """Hardware of finite resolution: every encoding, layout and range policy; tiles so small that layers are cut."""
     slices = draw(st.integers(1, 4))
     encoding = draw(st.sampled_from(["differential", "offset"]))
     fewest = 3 if encoding == "offset" and slices == 1 else 2

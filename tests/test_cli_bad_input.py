@@ -320,10 +320,10 @@ def test_wrong_usage(command: Command, source: Path, program: Path, data: Path) 
     refused(command, "compile", source, "-o", "none/p.onnx", code=2, says="the folder none does not exist")
     refused(command, "compile", source, "-o", ".", code=2, says="is a folder")
     refused(command, "run", program, "--input", data, "--output", "none/y.npz", code=2, says="does not exist")
-    refused(command, "eval", program, "--data", data, "--device", "pcm", code=2, says="there is no device 'pcm'")
+    refused(command, "eval", program, "--data", data, "--device", "pcx", code=2, says="there is no device 'pcx'")
     refused(command, "eval", program, "--data", data, "--metric", "top1x", code=2, says="unknown metric 'top1x'")
     refused(command, "eval", program, "--data", data, "--output", "y", code=2, says="its outputs are logits")
-    refused(command, "device", "show", "pcm", code=2, says="there is no device 'pcm'")
+    refused(command, "device", "show", "pcx", code=2, says="there is no device 'pcx'")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from command import Command, snapshot
 from networks import network, node
 
 import xbarc
+from xbarc.devices.catalogue import DEVICES
 from xbarc.hardware.load import preset_names
 from xbarc.hardware.schema import Hardware
 
@@ -299,7 +300,7 @@ def test_hardware_is_listed_and_shown(command: Command) -> None:
 
 def test_devices_are_listed_and_shown(command: Command) -> None:
     listed = command("device", "list", "--json").json()["devices"]
-    assert [entry["name"] for entry in listed] == ["ideal"]
+    assert [entry["name"] for entry in listed] == list(DEVICES)
     assert command("device", "show", "ideal", "--json").json()["device"] == listed[0]
     assert listed[0]["description"] in command("device", "show", "ideal").out
 

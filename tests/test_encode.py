@@ -71,7 +71,7 @@ def middle_of(hardware: Hardware) -> int:
 
 
 def scales_of(weight: np.ndarray, hardware: Hardware) -> np.ndarray:
-    """Weight units per step, ``(groups, columns)``: the largest weight of a column, or of the layer, takes the last level."""
+    """Weight units per step, ``(groups, columns)``: the largest of a column, or of the layer, takes the last level."""
     steps = int(hardware.cell.levels) ** hardware.weights.slices - 1 - middle_of(hardware)
     peaks = np.abs(weight.astype(np.float64)).max(axis=1)
     if hardware.weights.scale == "layer":
@@ -87,9 +87,10 @@ def columns_of_a_tile(hardware: Hardware) -> int:
 
 
 def differences(levels: np.ndarray, hardware: Hardware, width: int) -> np.ndarray:
-    """Each cell of a stack ``[slices, polarities, row blocks, rows, columns]`` less its opposite, column blocks end to end.
+    """Each cell of a stack ``[slices, polarities, row blocks, rows, columns]`` less its opposite.
 
-    Opposite is the cell of the other polarity, or the one in the reference column that ends a column block of ``width``.
+    Opposite is the cell of the other polarity, or the one in the reference column that ends a column block of ``width``;
+    what is left of column blocks stands end to end.
     """
     cells = levels.astype(int)
     if hardware.weights.encoding == "differential":
@@ -99,7 +100,7 @@ def differences(levels: np.ndarray, hardware: Hardware, width: int) -> np.ndarra
 
 
 def decode(levels: np.ndarray, hardware: Hardware, groups: int, rows: int, columns: int) -> np.ndarray:
-    """The signed digits of a layer, ``(slices, groups, rows, columns)``, cell by cell. What holds no weight must be zero."""
+    """The signed digits of a layer, ``(slices, groups, rows, columns)``, cell by cell; others must hold 0."""
     high, wide = hardware.tile.rows, columns_of_a_tile(hardware)
     whole = rows <= high and columns <= wide
     together = min(high // rows, wide // columns, groups) if whole else 1
@@ -287,8 +288,10 @@ def test_the_range_of_an_adc_counts_the_pedestal_of_used_rows_alone() -> None:
     x = np.ones((1, 5), np.float32)
     program = xbarc.compile(
         Dense(weight, None, x).model(),
-        overrides=["tile.rows=4", "cell.levels=11", "cell.g_min=10 uS", "cell.g_max=20 uS", "dac.bits=2"]
-        + ["adc.range=full-scale", "adc.bits=8", "weights.subtraction=digital"],
+        overrides=[
+            *("tile.rows=4", "cell.levels=11", "cell.g_min=10 uS", "cell.g_max=20 uS", "dac.bits=2"),
+            *("adc.range=full-scale", "adc.bits=8", "weights.subtraction=digital"),
+        ],
         calibration=x,
     )
     # 10 units of pedestal a row and code; 4 rows and no level, or 1 row at level 10. Codes reach 3, ADC codes 255.
@@ -307,5 +310,5 @@ def test_an_offset_code_without_a_positive_weight_is_refused() -> None:
         }
     ).to_dict()
     values["cell"] = {"g_min": "0 S", "g_max": "25 uS", "levels": 2}
-    with pytest.raises(HardwareError, match="cell.levels"):
+    with pytest.raises(HardwareError, match=r"cell\.levels"):
         Hardware.from_dict(values)

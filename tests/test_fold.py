@@ -46,7 +46,9 @@ def compiled(model: onnx.ModelProto, x: np.ndarray) -> tuple[xbarc.Program, list
 class Product:
     """A product of some form: its node, its constants, an input, and the axis of its result on which columns lie."""
 
-    def __init__(self, kind: str, x: Sequence[int], weight: Sequence[int], *, axis: int, rank: int, **attributes: Any) -> None:
+    def __init__(
+        self, kind: str, x: Sequence[int], weight: Sequence[int], *, axis: int, rank: int, **attributes: Any
+    ) -> None:
         self.node = node("MatMul" if kind == "MatMul" else kind, ["x", "w"], "product", **attributes)
         self.constants = {"w": numbers(weight, 0)}
         self.x = numbers(x, 1)
@@ -71,7 +73,9 @@ def column_shape(product: Product, rank: int) -> tuple[int, ...]:
     return tuple(full[product.rank - rank :])
 
 
-def after(product: Product, nodes: Sequence[onnx.NodeProto], constants: dict[str, np.ndarray], **more: Any) -> onnx.ModelProto:
+def after(
+    product: Product, nodes: Sequence[onnx.NodeProto], constants: dict[str, np.ndarray], **more: Any
+) -> onnx.ModelProto:
     shape = ["N", *product.x.shape[1:]]
     return network([product.node, *nodes], {"x": shape}, product.constants | constants, **more)
 
@@ -155,10 +159,9 @@ def test_a_constant_that_widens_a_product_of_one_column_stays_on_the_host() -> N
 
 
 def normalisation(columns: int, seed: int) -> dict[str, np.ndarray]:
+    constants = {"scale": magnitudes((columns,), seed), "shift": numbers((columns,), seed)}
     variance = np.random.default_rng(seed).uniform(0.2, 3.0, columns).astype(np.float32)
-    return {"scale": magnitudes((columns,), seed), "shift": numbers((columns,), seed), "mean": numbers((columns,), seed + 1)} | {
-        "variance": variance
-    }
+    return constants | {"mean": numbers((columns,), seed + 1), "variance": variance}
 
 
 @any_product
@@ -227,7 +230,8 @@ Recipe = Callable[[np.ndarray], tuple[list[onnx.NodeProto], dict[str, np.ndarray
 
 def _quantised(weight: np.ndarray) -> tuple[list[onnx.NodeProto], dict[str, np.ndarray]]:
     codes = np.clip(np.rint(weight * 50), -128, 127).astype(np.int8)
-    constants = {"codes": codes, "step": np.full(weight.shape[1], 0.02, np.float32), "zero": np.zeros(weight.shape[1], np.int8)}
+    columns = weight.shape[1]
+    constants = {"codes": codes, "step": np.full(columns, 0.02, np.float32), "zero": np.zeros(columns, np.int8)}
     return [node("DequantizeLinear", ["codes", "step", "zero"], "w", axis=1)], constants
 
 
@@ -272,7 +276,8 @@ RECIPES: dict[str, Recipe] = {
 def test_a_computed_matrix_goes_on_tiles(recipe: str, kind: str) -> None:
     weight = numbers((6, 5), 3)
     nodes, constants = RECIPES[recipe](weight)
-    program, host = compiled(network([*nodes, node(kind, ["x", "w"], "y")], {"x": ("N", 6)}, constants), numbers((4, 6), 4))
+    model = network([*nodes, node(kind, ["x", "w"], "y")], {"x": ("N", 6)}, constants)
+    program, host = compiled(model, numbers((4, 6), 4))
     assert host == []
     assert [(layer.rows, layer.columns) for layer in program.report().layers] == [weight.shape]
 

@@ -104,7 +104,9 @@ def covered(groups: int, rows: int, columns: int, tile_rows: int, tile_columns: 
 
 @settings(max_examples=300)
 @given(*[st.integers(1, top) for top in (9, 14, 14, 12, 12)])
-def test_the_rules_count_what_a_packer_does(groups: int, rows: int, columns: int, tile_rows: int, tile_columns: int) -> None:
+def test_the_rules_count_what_a_packer_does(
+    groups: int, rows: int, columns: int, tile_rows: int, tile_columns: int
+) -> None:
     sizes = (groups, rows, columns, tile_rows, tile_columns)
     named = dict(zip(("groups", "rows", "columns", "tile_rows", "tile_columns"), sizes, strict=True))
     assert logical_tiles(**named) == pack(*sizes)
@@ -128,7 +130,8 @@ def occupied(layer: Layer, hardware: Hardware) -> dict[str, int]:
     offset, layout = hardware.weights.encoding == "offset", hardware.tile.polarity
     planes = polarities if layout == "unit-cell" else 1
     marks = {
-        tile: np.full((hardware.tile.rows, hardware.tile.columns, planes), "edge", dtype="U9") for tile in np.unique(tiles)
+        tile: np.full((hardware.tile.rows, hardware.tile.columns, planes), "edge", dtype="U9")
+        for tile in np.unique(tiles)
     }
 
     def cell(tile: int, row: int, column: int, polarity: int) -> np.ndarray:

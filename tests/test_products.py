@@ -116,7 +116,7 @@ def test_a_program_survives_its_file(tmp_path_factory: pytest.TempPathFactory, c
 
 
 def test_a_layer_of_one_channel_behind_a_digital_product_is_divided_exactly() -> None:
-    """onnxruntime turns a division by one number right after a product into a product by the reciprocal, if we let it."""
+    """onnxruntime makes a division by one number right after a product a product by the reciprocal, if we let it."""
     model = network(
         [node("MatMul", ["a", "b"], "digital"), node("MatMul", ["digital", "w"], "y")],
         {"a": (4000, 6, 4), "b": (4000, 4, 1)},

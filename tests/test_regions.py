@@ -23,7 +23,7 @@ from xbarc.ir.windows import Windows
 
 @dataclass(frozen=True)
 class Vertex:
-    """One operator of a small graph: a host operator or a whole layer, and the vertices that it reads; -1 is the input."""
+    """One operator of a small graph: a host operator or a whole layer, and the vertices it reads; -1 is the input."""
 
     host: bool
     reads: tuple[int, ...]
@@ -65,7 +65,9 @@ def _add_layer(graph: Graph, name: str, operands: list[Value | None], results: l
     given = InputRange(1.0, True, "")
     levels = np.zeros((1, 2, 1, 1, 1), np.uint8)
     cut = Partition(1, 1, 1, 1, 1, 1, False)
-    graph.add(Dac(name=name, operands=operands, results=[codes], codes=None, scale=1.0, input_range=given, sample_axis=0))
+    graph.add(
+        Dac(name=name, operands=operands, results=[codes], codes=None, scale=1.0, input_range=given, sample_axis=0)
+    )
     graph.add(
         TileRead(
             name=name,
@@ -90,11 +92,16 @@ def _add_layer(graph: Graph, name: str, operands: list[Value | None], results: l
 
 def contracted(vertices: Sequence[Vertex], region_of: dict[int, int]) -> nx.DiGraph:
     """The graph after each region became one vertex."""
-    place = {number: ("region", region_of[number]) if vertex.host else ("layer", number) for number, vertex in enumerate(vertices)}
+    place = {
+        number: ("region", region_of[number]) if vertex.host else ("layer", number)
+        for number, vertex in enumerate(vertices)
+    }
     found = nx.DiGraph()
     found.add_nodes_from(place.values())
     for number, vertex in enumerate(vertices):
-        found.add_edges_from((place[each], place[number]) for each in vertex.reads if each >= 0 and place[each] != place[number])
+        found.add_edges_from(
+            (place[each], place[number]) for each in vertex.reads if each >= 0 and place[each] != place[number]
+        )
     return found
 
 
@@ -188,7 +195,9 @@ def test_a_compiled_network_has_these_regions_and_runs() -> None:
     ]
     program = xbarc.compile(network(nodes, {"x": ("N", 3)}, {"w": weight}), hardware="exact")
     order = schedule(program.graph)
-    found = [sorted(each.name for each in step.operators) if isinstance(step, HostRegion) else step.name for step in order]
+    found = [
+        sorted(each.name for each in step.operators) if isinstance(step, HostRegion) else step.name for step in order
+    ]
     assert found == [["a", "e"], "b", ["c"], "d", ["y"]]
     x = np.array([[1.0, -2.0, 0.5]], np.float32)
     relu = np.maximum(x, 0)

@@ -1,10 +1,11 @@
-"""Quantities as text: ``"25 uS"`` in files and on the screen, SI floats everywhere else."""
+"""Quantities and durations as text: ``"25 uS"``, ``"1 day"`` in files and on the screen, SI floats everywhere else."""
 
 from __future__ import annotations
 
 import math
 import re
 from decimal import Decimal
+from fractions import Fraction
 from types import MappingProxyType
 from typing import Final
 
@@ -18,6 +19,15 @@ _WRITTEN_PREFIXES: Final = MappingProxyType(
 
 # At most four digits of exponent: more is no float anyway, and int() refuses very long digit strings.
 _NUMBER: Final = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:[eE]([+-]?[0-9]{1,4}))?")
+
+# Seconds of what durations are counted in beside the second; a year has 365 days.
+_CALENDAR: Final = MappingProxyType(
+    dict.fromkeys(("y", "year", "years"), 365 * 86400)
+    | dict.fromkeys(("d", "day", "days"), 86400)
+    | dict.fromkeys(("h", "hour", "hours"), 3600)
+    | dict.fromkeys(("min", "minute", "minutes"), 60)
+)
+_WRITTEN_CALENDAR: Final = (("year", "years"), ("day", "days"), ("h", "h"), ("min", "min"))
 
 
 def parse_quantity(text: str, unit: str) -> float:
@@ -70,3 +80,58 @@ def format_quantity(value: float, unit: str) -> str:
     if "." in digits:
         digits = digits.rstrip("0").rstrip(".")
     return f"{digits} {_WRITTEN_PREFIXES[power]}{unit}"
+
+
+def parse_duration(text: str) -> float:
+    """Read a duration, such as ``"250 ns"``, ``"1h"`` or ``"2 years"``, as seconds.
+
+    Units are the second with the prefixes f p n u (or µ) m or none, min, h, d (day, days) and y (year, years); a year
+    has 365 days. ``"0"`` needs no unit. The result is the float nearest to the decimal value written.
+
+    Raises:
+        ValueError: the text is no duration, is negative, or is too large for a float. The message holds the text and
+            what was expected.
+    """
+    expected = "a number and one of ns, us, ms, s, min, h, d and y"
+    number = _NUMBER.match(text.strip())
+    if number is None:
+        raise ValueError(f'"{text}" does not start with a number, expected {expected}')
+    mantissa, exponent = number.groups()
+    unit = number.string[number.end() :].strip()
+    value = Fraction(Decimal(mantissa)) * Fraction(10) ** int(exponent or 0)
+    if not unit and value:
+        raise ValueError(f'"{text}" has no unit, expected {expected}')
+    if unit in _CALENDAR:
+        value *= _CALENDAR[unit]
+    elif unit:
+        power = _PREFIXES.get(unit.removesuffix("s"), 1) if unit.endswith("s") else 1
+        if power > 0:
+            raise ValueError(f'"{text}" has the unit "{unit}", expected {expected}')
+        value *= Fraction(10) ** power
+    if value < 0:
+        raise ValueError(f'"{text}" is negative, expected at least 0 s')
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f'"{text}" is too large, expected less than 1.8e308 s') from None
+
+
+def format_duration(seconds: float) -> str:
+    """Write seconds in the largest unit that counts them whole, from years to minutes: ``"1 year"``, ``"90 min"``.
+
+    What no such unit counts whole, or only in millions, is written in seconds, below 1 s with the prefix of
+    :func:`format_quantity`. ``parse_duration(format_duration(seconds))`` is ``seconds`` again, exactly.
+
+    Raises:
+        ValueError: the value is negative, infinite or not a number.
+    """
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise ValueError(f"{seconds} s cannot be written as a duration: expected a finite number of at least 0")
+    for one, many in _WRITTEN_CALENDAR:
+        count, rest = divmod(seconds, _CALENDAR[one])
+        if rest == 0 and 1 <= count < 1e6:
+            return f"{count:.0f} {one if count == 1 else many}"
+    if seconds < 1:
+        return format_quantity(seconds, "s")
+    # No prefix from here on: "1 ks" is read with less ease than "1000 s", and "1 Ms" as a millisecond.
+    return f"{repr(float(seconds)).removesuffix('.0')} s"

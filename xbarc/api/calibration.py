@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import numpy as np
 from xbarc.api.data import InputSpec, Samples, open_data, samples_from_arrays, samples_from_batches
 from xbarc.errors import DataError
 from xbarc.ir.executor import Batch
-from xbarc.random import standard_normal
+from xbarc.random import Key, normals
 
 CalibrationLike = str | os.PathLike[str] | Mapping[str, np.ndarray] | np.ndarray | Iterable[Any] | None
 
@@ -93,7 +94,7 @@ def _random_samples(specs: list[InputSpec]) -> Samples:
                 fix="give a calibration sample (--calibrate DATA.npz)",
             )
         shape = (first, *(size or 1 for size in spec.shape[1:]))
-        normal = standard_normal(shape, seed=0, place=f"calibration {spec.name}")
+        normal = normals(Key.stream(0, "calibration", spec.name), (first, math.prod(shape[1:]))).reshape(shape)
         if spec.dtype.kind in "iu":
             normal = np.rint(np.abs(normal))
         elif spec.dtype.kind == "b":

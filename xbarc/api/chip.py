@@ -1,101 +1,174 @@
-"""Chips: a program written on a device, ready to run."""
+"""Chips: a program written on a device, ready to run at some time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+import dataclasses
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
+import onnx
 
+from xbarc.api.chip_files import save_cells
 from xbarc.api.data import Samples, samples_from_arrays
 from xbarc.api.evaluation import DataLike, Network, Progress, compare, samples_of
-from xbarc.api.machines import batch_size, build_machine, default_threads
+from xbarc.api.machines import batch_size, build_machine
 from xbarc.api.metrics import Metric, parse_metric
-from xbarc.api.reference import Origin, open_reference
-from xbarc.api.source import ModelLike, input_specs
+from xbarc.api.reference import open_reference
+from xbarc.api.setting import Setting
+from xbarc.api.source import ModelLike
+from xbarc.api.times import seconds_of
+from xbarc.api.writing import Reading, Written, read_chip
+from xbarc.devices.device import ReadNoise
 from xbarc.errors import UsageError
 from xbarc.ir.graph import Graph
-from xbarc.report.evaluation import Evaluation, Figure
-from xbarc.runtime.host import HostModel, Optimization
+from xbarc.ir.layer import layers
+from xbarc.onnx_io.program import StoredProgram, write_program
+from xbarc.report.evaluation import ChipFigure, Evaluation, Figure
+from xbarc.runtime.host import HostModel
+from xbarc.runtime.layer_plan import LayerNoise
+from xbarc.runtime.layer_run import Place
 
 
 class Chip:
-    """A program on the ideal device: every cell at its target, every converter exact. Deterministic.
+    """A program on one chip, read at one time. Made by :meth:`xbarc.api.program.Program.write`.
 
-    Made by :meth:`xbarc.api.program.Program.write`.
+    Looking at a chip at another time, or with compensation, gives another object; the cells stay as they were written.
 
     Args:
-        graph: of the program.
-        origin: of the program, for comparisons with the network in floating point.
-        calibrated: whether the program's ranges came from real data.
-        threads: all that the process may use by default.
-        optimization: how far onnxruntime may rewrite host operators.
+        setting: the program and how it runs.
+        written: the cells; ``None`` on the ideal device, where every cell holds its target and nothing is drawn.
+        reading: the time, and what is done about noise and drift.
     """
 
-    def __init__(
-        self,
-        graph: Graph,
-        *,
-        origin: Origin,
-        calibrated: bool,
-        threads: int | None = None,
-        optimization: Optimization = "basic",
-    ) -> None:
-        self._graph = graph
-        self._origin = origin
-        self._calibrated = calibrated
-        self._threads = threads or default_threads()
-        self._specs = input_specs(graph)
-        self._batch_size = batch_size(graph)
-        self._machine, self._fetched = build_machine(graph, threads=self._threads, optimization=optimization)
+    def __init__(self, setting: Setting, written: Written | None = None, reading: Reading | None = None) -> None:
+        self.setting = setting
+        self.written = written
+        self.reading = reading or Reading()
+        self._batch_size = batch_size(setting.graph)
+        if written is None:
+            self._graph, noise = setting.graph, {}
+        else:
+            self._graph, noise = read_chip(setting.graph, setting.hardware, written, self.reading)
+        self._noise = noise
+        self._machine, self._fetched = build_machine(
+            self._graph, noise=noise, threads=setting.threads, optimization=setting.optimization
+        )
 
-    def run(self, inputs: Mapping[str, np.ndarray] | np.ndarray | Samples) -> dict[str, np.ndarray]:
+    @property
+    def noisy(self) -> bool:
+        """Whether something is drawn anew at every read."""
+        return bool(self._noise)
+
+    def at(self, time: float | str) -> Self:
+        """The chip at a time: seconds from the device's reference moment on, or a text such as ``"1d"``.
+
+        Raises:
+            UsageError: a time before 0, one that cannot be read, or one beyond what the device's model speaks of.
+        """
+        return self._looked_at(time_s=seconds_of(time))
+
+    def compensated(self, on: bool = True) -> Self:
+        """The chip with, or without, global drift compensation: one factor a layer, measured on the chip."""
+        return self._looked_at(compensated=on)
+
+    def with_read_noise(self, read_noise: ReadNoise) -> Self:
+        """The chip with another convention of what of the cells' read noise is frozen."""
+        return self._looked_at(read_noise=read_noise)
+
+    def run(
+        self, inputs: Mapping[str, np.ndarray] | np.ndarray | Samples, *, repeat: int = 0, first_sample: int = 0
+    ) -> dict[str, np.ndarray]:
         """Outputs by name, for any number of samples, in bounded memory besides inputs and outputs.
 
         Args:
             inputs: arrays by input name, or one array where the model has one input; any numeric type.
+            repeat: another number gives fresh read noise for the same samples.
+            first_sample: number of the first sample in its data set, so that a set may be given in several calls.
 
         Raises:
             DataError: names, shapes or types that do not fit the model.
         """
-        if not self._specs:
-            return self.run_batch({})
-        samples = inputs if isinstance(inputs, Samples) else samples_from_arrays(inputs, self._specs)
-        pieces = list(self.run_batches(samples))
+        if not self.setting.specs:
+            return self.run_batch({}, Place(first_sample, repeat))
+        samples = inputs if isinstance(inputs, Samples) else samples_from_arrays(inputs, self.setting.specs)
+        pieces = list(self.run_batches(samples, repeat=repeat, first_sample=first_sample))
         if len(pieces) == 1:
             return pieces[0]
         return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
-    def run_batches(self, samples: Samples, *, progress: Progress | None = None) -> Iterator[dict[str, np.ndarray]]:
+    def run_batches(
+        self, samples: Samples, *, repeat: int = 0, first_sample: int = 0, progress: Progress | None = None
+    ) -> Iterator[dict[str, np.ndarray]]:
         """Outputs of one batch after the other, each as large as memory should hold."""
         done = 0
         for batch in samples.batches(self._batch_size or samples.count or 2**31):
-            yield self.run_batch(batch)
+            yield self.run_batch(batch, Place(first_sample + done, repeat))
             done += len(next(iter(batch.values())))
             if progress is not None:
                 progress(done, samples.count)
 
-    def run_batch(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Outputs of one batch, run at once."""
-        results = self._machine.run(batch)
-        return {name: results[fetched] for name, fetched in zip(self._graph.output_names, self._fetched, strict=True)}
+    def run_batch(self, batch: Mapping[str, np.ndarray], place: Place | None = None) -> dict[str, np.ndarray]:
+        """Outputs of one batch, run at once; ``place`` says where it stands in its data set."""
+        results = self._machine.run(batch, place=place or Place())
+        names = self.setting.graph.output_names
+        return {name: results[fetched] for name, fetched in zip(names, self._fetched, strict=True)}
+
+    def model(self) -> onnx.ModelProto:
+        """The deterministic part of the chip at its time as an ONNX model that onnxruntime executes.
+
+        Without fast read noise and ADC noise it computes what :meth:`run` computes, bit for bit.
+        """
+        facts = {**self.setting.facts, "hardware": self.setting.hardware.to_dict()}
+        if self.written is not None:
+            facts["chip"] = {
+                "device": self.written.device.name,
+                "seed": self.written.seed,
+                **dataclasses.asdict(self.reading),
+            }
+        return write_program(StoredProgram(self._graph, facts))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the cells to a file, to be read back by :meth:`xbarc.api.program.Program.load_chip`.
+
+        Raises:
+            UsageError: the ideal device has no cells to save.
+            XbarcError: the file cannot be written.
+        """
+        if self.written is None:
+            raise UsageError("a chip on the ideal device has nothing to save", fix="save its program")
+        save_cells(path, self.setting.graph, self.written)
+
+    def layer_snr(self, inputs: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """Signal-to-noise ratio of each layer's output against the ideal device, in decibels, for one batch."""
+        ideal, wanted = self._layer_outputs(self.setting.graph, {}, inputs)
+        actual, found = self._layer_outputs(self._graph, self._noise, inputs)
+        ratios = {}
+        for layer, before, after in zip(layers(self.setting.graph), wanted, found, strict=True):
+            signal = float(np.square(ideal[before], dtype=np.float64).sum())
+            error = float(np.square(ideal[before] - actual[after], dtype=np.float64).sum())
+            ratios[layer.name] = float(10 * np.log10(signal / error)) if signal and error else float("inf")
+        return ratios
 
     def evaluate(
         self,
         inputs: DataLike,
         labels: Any = None,
         *,
+        chips: Sequence[Chip] = (),
         metric: str | Metric = "top-1",
         output: str | None = None,
         reference: ModelLike | None = None,
         progress: Progress | None = None,
     ) -> Evaluation:
-        """How well the chip does beside the network that its program was compiled from.
+        """How well chips do beside the network that their program was compiled from.
 
         Args:
             inputs: a data file or folder, arrays by input name, one array, or batches (``(inputs, labels)`` pairs where
-                the metric needs labels). An iterator is read once.
+                the metric needs labels). Where several chips are evaluated, they are read once for each.
             labels: of the samples, where ``inputs`` are arrays.
+            chips: written chips to evaluate too; this one by default, unless it is ideal.
             metric: ``top-1``, ``top-K``, ``agreement``, ``mse``, ``snr`` (dB) or ``module:function``.
             output: which output to judge; the first by default.
             reference: the float network; by default the program's source, where it still is what it was.
@@ -107,19 +180,18 @@ class Chip:
             UsageError: an unknown metric or output.
         """
         judge = parse_metric(metric) if isinstance(metric, str) else metric
-        samples = samples_of(inputs, labels, self._specs, judge)
+        setting = self.setting
+        samples = samples_of(inputs, labels, setting.specs, judge)
         chosen = self._output(output)
-        names = [spec.name for spec in self._specs]
-        source, reason = open_reference(reference, self._origin, inputs=names, output=chosen, threads=self._threads)
-        exact, fetched = build_machine(self._graph, convert_outputs=False, threads=self._threads)
-        place = self._graph.output_names.index(chosen)
-        networks: dict[str, Network] = {
-            "quantized": lambda batch: exact.run(batch)[fetched[place]],
-            "ideal": lambda batch: self.run_batch(batch)[chosen],
-        }
+        names = [spec.name for spec in setting.specs]
+        source, reason = open_reference(reference, setting.origin, inputs=names, output=chosen, threads=setting.threads)
+        floating_network = None if source is None else _network(source, chosen)
         figures, floating, count = compare(
-            networks,
-            None if source is None else _network(source, chosen),
+            {
+                "quantized": self._without_tiles(chosen),
+                "ideal": (self if self.written is None else Chip(setting))._network(chosen),
+            },
+            floating_network,
             samples,
             judge,
             batch_size=self._batch_size,
@@ -129,6 +201,18 @@ class Chip:
             floating = Figure(None, reason)
         elif judge.needs_reference:
             floating = Figure(None, f"the float network is itself the reference of {judge.name}")
+        found = []
+        for chip in chips or ([self] if self.written is not None else []):
+            results, _, _ = compare(
+                {"chip": chip._network(chosen)},
+                floating_network,
+                samples,
+                judge,
+                batch_size=self._batch_size,
+                progress=progress,
+            )
+            first = next(iter(samples.batches(min(self._batch_size or count, _SNR_SAMPLES))))
+            found.append(chip._figure(results["chip"], chip.layer_snr(first)))
         return Evaluation(
             metric=judge.name,
             unit=judge.unit,
@@ -138,11 +222,45 @@ class Chip:
             float=floating,
             quantized=figures["quantized"],
             ideal=figures["ideal"],
-            calibrated=self._calibrated,
+            calibrated=setting.calibrated,
+            chips=tuple(found),
         )
 
+    def _looked_at(self, **changes: Any) -> Self:
+        return type(self)(self.setting, self.written, dataclasses.replace(self.reading, **changes))
+
+    def _figure(self, figure: Figure, snr: dict[str, float]) -> ChipFigure:
+        if self.written is None:
+            raise UsageError("the ideal device has no chips to tell apart", fix="write on another device")
+        device = self.written.device
+        return ChipFigure(
+            device=device.name,
+            t0_s=device.t0_s,
+            seed=self.written.seed,
+            time_s=self.reading.time_s,
+            compensated=self.reading.compensated,
+            figure=figure,
+            layer_snr_db=snr,
+        )
+
+    def _network(self, output: str) -> Network:
+        return lambda batch, first: self.run_batch(batch, Place(first))[output]
+
+    def _without_tiles(self, output: str) -> Network:
+        """The program's quantisation alone."""
+        machine, fetched = build_machine(self.setting.graph, convert_outputs=False, threads=self.setting.threads)
+        name = fetched[self.setting.graph.output_names.index(output)]
+        return lambda batch, first: machine.run(batch)[name]
+
+    def _layer_outputs(
+        self, graph: Graph, noise: Mapping[str, LayerNoise], inputs: Mapping[str, np.ndarray]
+    ) -> tuple[dict[str, np.ndarray], list[str]]:
+        outputs = [layer.output for layer in layers(graph)]
+        machine, fetched = build_machine(graph, outputs, noise=noise, threads=self.setting.threads)
+        return machine.run(inputs), fetched
+
     def _output(self, name: str | None) -> str:
-        names = self._graph.output_names
+        names = self.setting.graph.output_names
         if name is None:
             return names[0]
         if name not in names:
@@ -150,5 +268,9 @@ class Chip:
         return name
 
 
+#: Samples that signal-to-noise ratios are measured on.
+_SNR_SAMPLES = 64
+
+
 def _network(model: HostModel, output: str) -> Network:
-    return lambda batch: model.run(batch, [output])[0]
+    return lambda batch, first: model.run(batch, [output])[0]

@@ -14,8 +14,8 @@ from xbarc.report.evaluation import Figure
 
 #: Told after each batch: samples done, and samples in all where that is known.
 Progress = Callable[[int, int | None], None]
-#: What is evaluated: inputs of one batch to the output that is judged.
-Network = Callable[[Mapping[str, np.ndarray]], np.ndarray]
+#: What is evaluated: inputs of one batch, and the number of its first sample, to the output that is judged.
+Network = Callable[[Mapping[str, np.ndarray], int], np.ndarray]
 #: Data in any of the forms that :meth:`xbarc.api.chip.Chip.evaluate` takes.
 DataLike = str | os.PathLike[str] | Mapping[str, np.ndarray] | np.ndarray | Iterable[Any] | Samples
 
@@ -49,11 +49,11 @@ def compare(
     exact = _Run(metric, has_reference=False)
     done = 0
     for batch, labels in samples.labelled_batches(batch_size or samples.count or 2**31):
-        wanted = None if reference is None else reference(batch)
+        wanted = None if reference is None else reference(batch, done)
         if wanted is not None:
             exact.add(wanted, labels, None)
         for name, network in networks.items():
-            runs[name].add(network(batch), labels, wanted)
+            runs[name].add(network(batch, done), labels, wanted)
         done += len(next(iter(batch.values())))
         if progress is not None:
             progress(done, samples.count)

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from onnx import numpy_helper
 
 from xbarc.ir.graph import Graph, Value
-from xbarc.ir.layer import Layer
 from xbarc.ir.naming import unique_names
 from xbarc.ir.regions import HostRegion, schedule
 from xbarc.ir.samples import batching
 from xbarc.ir.types import TensorType
 from xbarc.onnx_io.emit import region_model
 from xbarc.runtime.host import HostModel, Optimization
-from xbarc.runtime.layer_plan import layer_plan
+from xbarc.runtime.layer_plan import LayerNoise, layer_plan
 from xbarc.runtime.machine import HostStep, LayerStep, Machine, Step
 
 #: What the values of one batch may take together, in bytes, as a rule of thumb; batches are cut to fit.
@@ -30,6 +29,7 @@ def build_machine(
     fetch: Sequence[Value] | None = None,
     *,
     convert_outputs: bool = True,
+    noise: Mapping[str, LayerNoise] | None = None,
     threads: int = 1,
     optimization: Optimization = "basic",
 ) -> tuple[Machine, list[str]]:
@@ -39,6 +39,7 @@ def build_machine(
         graph: to run.
         fetch: what to return; the graph's outputs by default.
         convert_outputs: without it, ADCs pass currents as they are.
+        noise: drawn at every read, by layer.
         threads: for layers and for host operators.
         optimization: how far onnxruntime may rewrite host operators.
     """
@@ -52,7 +53,10 @@ def build_machine(
             host = HostModel(model.SerializeToString(), threads=threads, optimization=optimization)
             steps.append(HostStep(host, _names(part.inputs, names), _names(part.outputs, names)))
         else:
-            steps.append(_layer_step(part, names, constants, convert_outputs=convert_outputs))
+            _keep_constant(part.input, names, constants)
+            drawn = None if noise is None else noise.get(part.name)
+            plan = layer_plan(part, convert_outputs=convert_outputs, noise=drawn)
+            steps.append(LayerStep(plan, names[part.input], names[part.output]))
     for value in wanted:
         _keep_constant(value, names, constants)
     fetched = [names[value] for value in wanted]
@@ -74,14 +78,6 @@ def batch_size(graph: Graph) -> int | None:
     values = [*graph.inputs, *(value for operator in graph.operators() for value in operator.results)]
     bytes_a_sample = sum(_bytes_a_sample(value) for value in values)
     return max(1, min(_LARGEST_BATCH, _BATCH_BYTES // max(bytes_a_sample, 1)))
-
-
-def _layer_step(
-    layer: Layer, names: dict[Value, str], constants: dict[str, np.ndarray], *, convert_outputs: bool
-) -> LayerStep:
-    _keep_constant(layer.input, names, constants)
-    plan = layer_plan(layer, convert_outputs=convert_outputs)
-    return LayerStep(plan, names[layer.input], names[layer.output])
 
 
 def _keep_constant(value: Value, names: dict[Value, str], constants: dict[str, np.ndarray]) -> None:

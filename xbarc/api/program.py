@@ -11,11 +11,16 @@ from typing import TYPE_CHECKING, Any, Final
 import onnx
 
 from xbarc.api.chip import Chip
+from xbarc.api.chip_files import load_cells
 from xbarc.api.data import InputSpec
 from xbarc.api.files import atomic_path, atomic_paths
+from xbarc.api.machines import default_threads
 from xbarc.api.reference import Origin
+from xbarc.api.setting import Setting
 from xbarc.api.source import input_specs
-from xbarc.devices.ideal import find_device
+from xbarc.api.writing import check_seed, write_chip
+from xbarc.devices.catalogue import find_device
+from xbarc.devices.ideal import IdealDevice
 from xbarc.errors import HardwareError, ProgramError
 from xbarc.hardware.schema import Hardware
 from xbarc.ir.graph import Graph
@@ -73,20 +78,53 @@ class Program:
         path = self.facts["source"]["path"]
         return Origin(None if path is None else Path(path), self.facts["source"]["sha256"], self.source)
 
-    def write(self, device: str = "ideal", *, threads: int | None = None, optimization: Optimization = "basic") -> Chip:
+    def write(
+        self,
+        device: str = "ideal",
+        *,
+        seed: int = 0,
+        threads: int | None = None,
+        optimization: Optimization = "basic",
+    ) -> Chip:
         """Write the program on a chip.
 
         Args:
-            device: ``ideal``.
+            device: a name, with parameters where they differ from the defaults: ``pcm``,
+                ``generic:programming_proportional=0.02``.
+            seed: of the chip: the same seed gives the same chip.
             threads: all that the process may use by default.
             optimization: how far onnxruntime may rewrite host operators.
 
         Raises:
-            UsageError: an unknown device.
+            UsageError: an unknown device, parameters out of their range, or what is no seed.
         """
-        find_device(device)
-        return Chip(
-            self.graph, origin=self.origin, calibrated=self.calibrated, threads=threads, optimization=optimization
+        found = find_device(device)
+        check_seed(seed)
+        setting = self._setting(threads, optimization)
+        if isinstance(found, IdealDevice):
+            return Chip(setting)
+        return Chip(setting, write_chip(self.graph, self.hardware, found, seed=int(seed)))
+
+    def load_chip(
+        self, path: str | os.PathLike[str], *, threads: int | None = None, optimization: Optimization = "basic"
+    ) -> Chip:
+        """A chip that was saved.
+
+        Raises:
+            DataError: the file is damaged, or the chip was written with another program.
+        """
+        return Chip(self._setting(threads, optimization), load_cells(path, self.graph))
+
+    def _setting(self, threads: int | None, optimization: Optimization) -> Setting:
+        return Setting(
+            graph=self.graph,
+            hardware=self.hardware,
+            facts=self.facts,
+            specs=self.inputs,
+            origin=self.origin,
+            calibrated=self.calibrated,
+            threads=threads or default_threads(),
+            optimization=optimization,
         )
 
     def report(self) -> UtilisationReport:

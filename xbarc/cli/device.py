@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Annotated, Final
 
 import typer
@@ -16,11 +15,11 @@ DEVICE_LIST_EXAMPLE: Final = "xbarc device list"
 def list_devices(json: JsonOption = False) -> None:
     """List the devices."""
     from xbarc.cli.terminal import print_json, print_page
-    from xbarc.devices.ideal import DEVICES
+    from xbarc.devices.catalogue import DEVICES, device_facts
     from xbarc.report.pages import device_page
 
     if json:
-        print_json({"schema": 1, "devices": [dataclasses.asdict(device) for device in DEVICES.values()]})
+        print_json({"schema": 1, "devices": [device_facts(device) for device in DEVICES.values()]})
     else:
         print_page(device_page(DEVICES.values()))
 
@@ -30,11 +29,11 @@ def show_device(
 ) -> None:
     """Show what a device does."""
     from xbarc.cli.terminal import print_json, print_page
-    from xbarc.devices.ideal import find_device
+    from xbarc.devices.catalogue import device_facts, find_device
     from xbarc.report.pages import device_page
 
     device = find_device(name)
     if json:
-        print_json({"schema": 1, "device": dataclasses.asdict(device)})
+        print_json({"schema": 1, "device": device_facts(device)})
     else:
         print_page(device_page([device]))

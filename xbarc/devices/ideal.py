@@ -2,33 +2,49 @@
 
 from __future__ import annotations
 
-import difflib
+import math
 from dataclasses import dataclass
+from typing import ClassVar
 
-from xbarc.errors import UsageError
+import numpy as np
+
+from xbarc.devices.device import Conductances, Exponents
 
 
 @dataclass(frozen=True, slots=True)
 class IdealDevice:
-    """No programming error, no drift, no read noise.
+    """No programming error, no drift, no read noise, no stuck cells.
 
     Not modelled: anything that a cell does. What remains of a chip is its quantisation and its converters' ranges.
     """
 
-    name: str = "ideal"
-    description: str = "every cell holds exactly its target: quantisation and converter ranges only"
+    name: ClassVar[str] = "ideal"
+    description: ClassVar[str] = "every cell holds exactly its target: quantisation and converter ranges only"
+    sources: ClassVar[tuple[str, ...]] = ()
+    t0_s: ClassVar[float] = 0.0
+    t_max_s: ClassVar[float] = math.inf
+    g_max_reference: ClassVar[float | None] = None
+    stuck_at_gmin: ClassVar[float] = 0.0
+    stuck_at_gmax: ClassVar[float] = 0.0
 
+    def programming_sigma(self, g_target: Conductances, g_max: float) -> Conductances:
+        """Zero."""
+        return np.zeros_like(g_target)
 
-DEVICES = {"ideal": IdealDevice()}
+    def drift_exponent(self, g_target: Conductances, g_max: float) -> tuple[Exponents, Exponents]:
+        """Zero and zero."""
+        return np.zeros_like(g_target), np.zeros_like(g_target)
 
+    def drift(self, g_programmed: Conductances, nu: Exponents, *, t_s: float) -> Conductances:
+        """What was programmed."""
+        return g_programmed
 
-def find_device(name: str) -> IdealDevice:
-    """The device of a name.
+    def read_sigma(
+        self, g_programmed: Conductances, g_drifted: Conductances, *, t_s: float, g_max: float
+    ) -> Conductances:
+        """Zero."""
+        return np.zeros_like(g_drifted)
 
-    Raises:
-        UsageError: an unknown name, with the nearest one.
-    """
-    if name not in DEVICES:
-        near = difflib.get_close_matches(name, DEVICES, n=1, cutoff=0.0)
-        raise UsageError(f"there is no device {name!r}", fix=f"did you mean {near[0]!r}? Devices: {', '.join(DEVICES)}")
-    return DEVICES[name]
+    def fast_share(self, *, t_s: float, t_inference_s: float) -> float:
+        """Zero, of no variance."""
+        return 0.0

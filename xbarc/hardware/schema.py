@@ -140,6 +140,9 @@ class Adc(_Table):
     percentile: Percentile = Field(
         default=99.98, description='share of the column currents inside the range, in percent, for range = "percentile"'
     )
+    noise_lsb: Annotated[float, Field(ge=0)] = Field(
+        default=0.0, description="standard deviation of a conversion on a written chip, in output codes"
+    )
     fixed_lsb: Annotated[float, Field(gt=0)] | None = Field(
         default=None,
         description='column current of one output code, in conductance steps times input codes, for range = "fixed"',

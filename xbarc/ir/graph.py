@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -160,6 +161,25 @@ class Graph:
     def is_output(self, value: Value) -> bool:
         """Whether the caller gets this value."""
         return any(value is output for output in self.outputs)
+
+    def copy(self) -> Graph:
+        """A graph of the same operators that can be changed by itself; arrays and constants are shared."""
+        values: dict[Value, Value] = {}
+
+        def twin(value: Value) -> Value:
+            if value not in values:
+                values[value] = Value(value.hint, value.type, value.constant)
+            return values[value]
+
+        graph = Graph(name=self.name, output_names=list(self.output_names), opsets=dict(self.opsets), stage=self.stage)
+        graph.inputs = [twin(value) for value in self.inputs]
+        for operator in self._operators:
+            other = copy.copy(operator)
+            other.operands = [None if value is None else twin(value) for value in operator.operands]
+            other.results = [twin(value) for value in operator.results]
+            graph.add(other)
+        graph.outputs = [twin(value) for value in self.outputs]
+        return graph
 
     def prune(self) -> int:
         """Remove the operators that no output needs; return how many."""

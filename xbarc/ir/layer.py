@@ -57,7 +57,7 @@ class Layer:
         """Why the layer's products are not sums of integers; ``None`` where they are."""
         if self.dac.codes is None:
             return "its DAC has unlimited resolution"
-        if self.read.levels.dtype.kind == "f":
+        if self.read.grid is None:
             return "its cells have unlimited levels"
         return None
 
@@ -80,13 +80,14 @@ class Layer:
         )
         return self.read.double or reads * max(self.adc.codes.high, -self.adc.codes.low) > FLOAT32_EXACT
 
-    def signed_levels(self) -> np.ndarray:
+    def signed_levels(self, levels: np.ndarray | None = None) -> np.ndarray:
         """The layer's matrix as the cells hold it: ``(S, G, K, N)`` int64 (float64 where levels are unlimited).
 
-        Positive minus negative polarity, or column minus reference column.
+        Positive minus negative polarity, or column minus reference column; of other ``levels`` of the same shape if given.
         """
+        stack = self.read.levels if levels is None else levels
         partition = self.read.partition
-        cells: np.ndarray = self.read.levels.astype(np.float64 if self.read.levels.dtype.kind == "f" else np.int64)
+        cells: np.ndarray = stack.astype(np.float64 if stack.dtype.kind == "f" else np.int64)
         columns = cells[..., partition.data_columns]
         if partition.reference_column:
             # A short block is padded with level 0, its reference column too: only rows that hold weights are looked at

@@ -171,6 +171,8 @@ class TileRead(Operator):
         subtraction: analog: the currents of the two polarities, or of a column and its reference, are subtracted here.
         pedestal: units per input code that ``g_min`` adds to a single-ended read; 0 where it cancels.
         double: whether sums can exceed what float32 holds exactly, so that products are taken in float64.
+        grid: what the levels are whole multiples of: 1 in a program, a fraction of it on a written chip; ``None`` where
+            targets are not quantised.
         tiles: ``(S, P, D, column blocks)`` physical tile of each block; ``None`` before placement.
     """
 
@@ -184,6 +186,7 @@ class TileRead(Operator):
     subtraction: Subtraction
     pedestal: float
     double: bool
+    grid: float | None = 1.0
     tiles: np.ndarray | None = None
 
 

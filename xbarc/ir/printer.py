@@ -100,6 +100,8 @@ def _read(operator: TileRead) -> Iterator[tuple[str, str]]:
     yield "subtraction", operator.subtraction
     if operator.pedestal:
         yield "pedestal", _number(operator.pedestal)
+    if operator.grid not in (None, 1.0):
+        yield "grid", _number(operator.grid)
     yield "sums", "float64" if operator.double else "float32"
     if operator.tiles is not None:
         yield "tiles", f"{operator.tiles.min()}..{operator.tiles.max()}"

@@ -7,7 +7,7 @@ that it does not know, fed with samples, *mixes* them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -43,11 +43,13 @@ def sample_axes(graph: Graph) -> dict[Value, SampleAxis]:
     for operator in graph.operators():
         present = [value for value in operator.operands if value is not None]
         incoming = [axes.setdefault(value, None) for value in present]
+        shape = _shape_of(operator)
+        dependent = any(isinstance(axis, int) for axis in incoming)
         if MIXED in incoming:
             result: SampleAxis = MIXED
-        elif isinstance(operator, HostOp) and operator.kind in ("Gather", "Shape", "Slice") and _shape_of(operator):
-            result = _sizes_axis(operator, axes)
-        elif not any(isinstance(axis, int) for axis in incoming):
+        elif shape is not None and (operator is shape or not dependent):
+            result = _sizes_axis(operator, shape, axes[shape.operand])
+        elif not dependent:
             result = COUNT if COUNT in incoming else None
         elif isinstance(operator, HostOp):
             result = MIXED if operator.captures else _host_axis(operator, present, incoming)
@@ -119,29 +121,28 @@ def _host_axis(operator: HostOp, values: Sequence[Value], axes: Sequence[SampleA
     return rule(operator, values[0], axis)
 
 
-def _shape_of(operator: HostOp) -> HostOp | None:
+def _shape_of(operator: Operator) -> HostOp | None:
     """The ``Shape`` that an operator is, or whose numbers it selects."""
-    if operator.kind == "Shape":
-        return operator
-    maker = operator.operand.producer
+    if not isinstance(operator, HostOp) or operator.kind not in ("Gather", "Shape", "Slice"):
+        return None
+    maker = operator if operator.kind == "Shape" else operator.operand.producer
     return maker if isinstance(maker, HostOp) and maker.kind == "Shape" else None
 
 
-def _sizes_axis(operator: HostOp, axes: Mapping[Value, SampleAxis]) -> SampleAxis:
-    """Sizes of a value's axes, all or some: they are the same for any batch, but for that of the sample axis."""
-    shape = _shape_of(operator) or operator
-    sample_axis = axes[shape.operand]
-    if not isinstance(sample_axis, int):
-        return sample_axis
-    end = shape.attribute("end")
-    sizes = np.arange(len(shape.operand.shape or ()))[shape.attribute("start", 0) : end]  # type: ignore[misc]
-    if operator.kind != "Shape":
+def _sizes_axis(operator: Operator, shape: HostOp, sample_axis: SampleAxis) -> SampleAxis:
+    """Sizes of all or some axes of a value: they are the same for any batch, but for that of the sample axis."""
+    if not isinstance(sample_axis, int) or shape.operand.shape is None:
+        return sample_axis if sample_axis is None else COUNT
+    first, last = shape.attribute("start", 0), shape.attribute("end")
+    sizes = np.arange(len(shape.operand.shape))[first:last]  # type: ignore[misc]
+    if operator is not shape:
         chosen = [_constant(operator, index) for index in range(1, len(operator.operands))]
-        if any(entry is None for entry in chosen) or len(chosen) > 3:
-            return COUNT
-        first, *rest = (entry for entry in chosen if entry is not None)
-        sizes = np.take(sizes, first, mode="wrap") if operator.kind == "Gather" else sizes[first.item() : rest[0].item()]
-    return COUNT if shape.operand.shape is None or sample_axis in sizes else None
+        match chosen:
+            case [np.ndarray() as index]:
+                sizes = np.take(sizes, index, mode="wrap")
+            case [np.ndarray() as begin, np.ndarray() as end, *rest] if len(rest) < 2:
+                sizes = sizes[begin.item() : end.item()]
+    return COUNT if np.any(sizes == sample_axis) else None
 
 
 def _broadcast_axis(shapes: Sequence[tuple[Dim, ...] | None], axes: Sequence[SampleAxis]) -> SampleAxis:
@@ -163,7 +164,7 @@ def _matmul_axis(shapes: Sequence[tuple[Dim, ...] | None], axes: Sequence[Sample
     left, right = shapes
     if left is None or right is None or min(len(left), len(right)) < 2:
         return MIXED
-    if all(axis is None or (isinstance(axis, int) and axis < len(shape) - 2) for shape, axis in ((left, axes[0]), (right, axes[1]))):
+    if axes[0] not in (len(left) - 2, len(left) - 1) and axes[1] not in (len(right) - 2, len(right) - 1):
         return _broadcast_axis([left[:-2], right[:-2]], axes)
     rank = max(len(left), len(right))
     if axes[1] is None and axes[0] == len(left) - 2:
@@ -171,9 +172,7 @@ def _matmul_axis(shapes: Sequence[tuple[Dim, ...] | None], axes: Sequence[Sample
     return rank - 1 if axes[0] is None and axes[1] == len(right) - 1 else MIXED
 
 
-def _gemm_axis(
-    operator: HostOp, shapes: Sequence[tuple[Dim, ...] | None], axes: Sequence[SampleAxis]
-) -> SampleAxis:
+def _gemm_axis(operator: HostOp, shapes: Sequence[tuple[Dim, ...] | None], axes: Sequence[SampleAxis]) -> SampleAxis:
     rows = 1 if operator.attribute("transA", 0) else 0
     columns = 0 if operator.attribute("transB", 0) else 1
     if axes[0] == rows and axes[1] is None:

@@ -61,6 +61,8 @@ def layer_attributes(layer: Layer) -> dict[str, Any]:
         "pedestal": read.pedestal,
         "sums": "float64" if read.double else "float32",
     }
+    if read.grid is not None:
+        attributes["grid"] = read.grid
     if read.windows.rank:
         attributes |= {
             "kernel_shape": read.windows.kernel,

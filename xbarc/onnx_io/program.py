@@ -242,6 +242,7 @@ def _expand(graph: Graph, call: HostOp, facts: Mapping[str, Any]) -> None:
         subtraction="analog" if subtraction == "analog" else "digital",
         pedestal=float(attributes["pedestal"]),
         double=attributes["sums"] == b"float64",
+        grid=attributes.get("grid"),
         tiles=np.array(facts["tiles"], dtype=np.int32),
     )
     current_range = CurrentRange(**facts["current_range"])

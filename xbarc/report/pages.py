@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from xbarc.devices.ideal import IdealDevice
+from xbarc.devices.device import Device
 from xbarc.hardware.describe import describe
 from xbarc.hardware.schema import Hardware
 from xbarc.report.checking import CheckReport
@@ -98,7 +98,7 @@ def hardware_list_page(hardware: Iterable[Hardware]) -> Page:
     return [facts("Hardware", *((entry.name, entry.description or "") for entry in hardware))]
 
 
-def device_page(devices: Iterable[IdealDevice]) -> Page:
+def device_page(devices: Iterable[Device]) -> Page:
     """Devices and what each does."""
     return [facts("Devices", *((device.name, device.description) for device in devices))]
 

@@ -1,0 +1,241 @@
+"""The cells of one layer on a written chip: what was programmed, and what a read at some time finds.
+
+Letters in shapes as in ``xbarc.ir.operators``: ``(S, P, D, R, C)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from xbarc.devices.device import Device, ReadNoise, fast_read_sigma, slow_read_sigma
+from xbarc.errors import InternalError
+from xbarc.ir.layer import FLOAT32_EXACT, Layer
+from xbarc.ir.partition import Partition
+from xbarc.random import Key, fill_normals, fill_uniforms
+
+#: A grid this coarse would show beside the noise; sums are then taken in float64 on a finer one. In levels.
+_COARSEST_GRID = 0.5
+#: The grid of float64 sums, in levels: far below any noise, far above what float64 resolves.
+_FINE_GRID = 2.0**-20
+
+
+@dataclass(frozen=True, slots=True)
+class Conductances:
+    """The range of conductances that the levels of a hardware span.
+
+    Attributes:
+        g_min: of level 0, in siemens.
+        g_max: of the highest level, in siemens.
+        step: between neighbouring levels, in siemens; the whole range where levels are unlimited.
+    """
+
+    g_min: float
+    g_max: float
+    step: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """One layer's cells as they were programmed.
+
+    Attributes:
+        programmed: ``(S, P, D, R, C)`` float32 siemens, at the device's reference moment.
+        nu: drift exponents of the same shape.
+        stuck: which cells hold an end of the range, exactly and for ever; ``None``: none can.
+    """
+
+    programmed: np.ndarray
+    nu: np.ndarray
+    stuck: np.ndarray | None
+
+
+@dataclass(frozen=True, slots=True)
+class CellState:
+    """One layer's cells at some time, in levels (:class:`Conductances`) above ``g_min``.
+
+    Attributes:
+        levels: ``(S, P, D, R, C)`` float32, on a grid on which every sum of a read is exact.
+        grid: its spacing, a power of two.
+        double: whether the sums are exact in float64 only.
+        fast_variance: variance of what is drawn anew at every read, of the same shape, in squared levels, on a grid of its
+            own on which sums are exact; ``None``: nothing is.
+    """
+
+    levels: np.ndarray
+    grid: float
+    double: bool
+    fast_variance: np.ndarray | None
+
+
+def write_cells(layer: Layer, device: Device, *, seed: int, span: Conductances, adjacent: bool) -> Cells:
+    """Program a layer once.
+
+    Args:
+        layer: of a placed program; its levels are the targets.
+        device: what the cells are made of.
+        seed: of the chip.
+        span: the conductances of the levels.
+        adjacent: whether the polarities of a pair lie in neighbouring columns of a tile.
+    """
+    levels = layer.read.levels
+    target = np.float32(span.g_min) + levels.astype(np.float32) * np.float32(span.step)
+    deviates = _field(layer, Key.stream(seed, "programming", layer.name))
+    deviates *= device.programming_sigma(target, span.g_max)
+    deviates += target
+    programmed = np.maximum(deviates, np.float32(0.0), out=deviates)
+    mean, sigma = device.drift_exponent(target, span.g_max)
+    nu = _field(layer, Key.stream(seed, "drift", layer.name))
+    nu *= sigma
+    nu += mean
+    np.abs(nu, out=nu)
+    low, high = device.stuck_at_gmin, device.stuck_at_gmax
+    if low == high == 0.0:
+        return Cells(programmed, nu, None)
+    chance = _faults(layer, Key.stream(seed, "stuck"), adjacent=adjacent)
+    at_min, at_max = chance < low, chance >= 1.0 - high
+    programmed[at_min], programmed[at_max] = span.g_min, span.g_max
+    nu[at_min | at_max] = 0.0
+    return Cells(programmed, nu, at_min | at_max)
+
+
+def read_cells(
+    layer: Layer,
+    cells: Cells,
+    device: Device,
+    *,
+    seed: int,
+    span: Conductances,
+    time_s: float,
+    read_noise: ReadNoise,
+    inference_s: float,
+) -> CellState:
+    """The cells of a layer at a time: drifted, with the part of their read noise that outlasts an inference.
+
+    Args:
+        layer, seed, span: as they were written.
+        cells: what was written.
+        device: what the cells are made of.
+        time_s: from the device's reference moment on.
+        read_noise: which part of the noise is slow.
+        inference_s: duration of an inference, which parts slow from fast.
+    """
+    drifted = device.drift(cells.programmed, cells.nu, t_s=time_s).astype(np.float32, copy=False)
+    moments = {"t_s": time_s, "g_max": span.g_max, "t_inference_s": inference_s}
+    slow = slow_read_sigma(device, cells.programmed, g_drifted=drifted, read_noise=read_noise, **moments)
+    fast = fast_read_sigma(device, cells.programmed, g_drifted=drifted, read_noise=read_noise, **moments)
+    actual = drifted
+    if np.any(slow):
+        deviates = _field(layer, Key.stream(seed, "slow read noise", layer.name, repr(time_s)))
+        deviates *= slow
+        actual = np.maximum(drifted + deviates, np.float32(0.0))
+    variance = np.square(fast / span.step) if np.any(fast) else None
+    if cells.stuck is not None:
+        actual = np.where(cells.stuck, cells.programmed, actual)
+        if variance is not None:
+            variance[cells.stuck] = 0.0
+    levels = (actual - np.float32(span.g_min)) / np.float32(span.step)
+    # Rows beyond a short block are never driven; they stay what the program says.
+    levels[_unused(layer)] = 0.0
+    codes = layer.dac.codes
+    if codes is None:
+        return CellState(levels.astype(np.float32), 0.0, True, variance)
+    largest = max(codes.high, -codes.low)
+    # A column less its reference column adds up both.
+    sides = 2.0 if layer.read.partition.reference_column else 1.0
+    grid = _grid(sides * _column_sums(np.abs(levels)), largest)
+    double = grid > _COARSEST_GRID
+    if double:
+        grid = _FINE_GRID
+    if variance is not None:
+        variance[_unused(layer)] = 0.0
+        variance = _snapped(variance, _grid(_column_sums(variance), largest**2))
+    return CellState(_snapped(levels, grid), grid, double, variance)
+
+
+def _grid(column_sum: float, largest_code: int) -> float:
+    """The finest power of two of which every sum of a read is at most ``2^24`` multiples, snapping included."""
+    if column_sum == 0.0:
+        return 1.0
+    return float(2.0 ** np.ceil(np.log2(column_sum * largest_code * (1 + 2**-10) / FLOAT32_EXACT)))
+
+
+def _column_sums(magnitudes: np.ndarray) -> float:
+    """The largest sum over the rows of any block, both polarities together: what a subtracted read adds up."""
+    return float(magnitudes.sum(axis=3, dtype=np.float64).sum(axis=1).max())
+
+
+def _snapped(values: np.ndarray, grid: float) -> np.ndarray:
+    """Values rounded to multiples of a power of two."""
+    snapped: np.ndarray = (np.rint(values / np.float32(grid)) * np.float32(grid)).astype(np.float32)
+    return snapped
+
+
+def _unused(layer: Layer) -> np.ndarray:
+    """Cells of padding, ``(1, 1, D, R, 1)`` broadcast to the shape of the levels."""
+    partition = layer.read.partition
+    used = np.zeros((partition.stacked, partition.block_rows), dtype=bool)
+    for place in range(partition.stacked):
+        diagonal, block = divmod(place, partition.row_blocks)
+        used[place, : partition.rows_in(diagonal, block)] = True
+    return np.broadcast_to(~used[None, None, :, :, None], layer.read.levels.shape)
+
+
+def _field(layer: Layer, key: Key) -> np.ndarray:
+    """A standard-normal number for every cell, by slice, polarity, and row and column in the layer's matrix.
+
+    Reference columns come after the last column of the matrix.
+    """
+    levels, partition = layer.read.levels, layer.read.partition
+    out = np.empty(levels.shape, dtype=np.float32)
+    for place in range(partition.stacked):
+        diagonal, block = divmod(place, partition.row_blocks)
+        first_row = diagonal * partition.diagonal_rows + block * partition.block_rows
+        rows = np.arange(first_row, first_row + partition.block_rows, dtype=np.uint32)
+        row_words = np.stack([rows, np.zeros_like(rows)], axis=1)
+        for stack, column in _runs(partition, diagonal):
+            for slice_, polarity in np.ndindex(levels.shape[:2]):
+                fill_normals(out[slice_, polarity, place, :, stack], key, row_words, 2 * slice_ + polarity, column)
+    return out
+
+
+def _runs(partition: Partition, diagonal: int) -> Iterator[tuple[slice, int]]:
+    """Neighbouring columns of a stack that are neighbours in the layer's matrix, with the first one's number there."""
+    first = diagonal * partition.diagonal_columns
+    if not partition.reference_column:
+        yield slice(0, partition.diagonal_columns), first
+        return
+    beyond = partition.diagonals * partition.diagonal_columns + diagonal * partition.column_blocks
+    place = 0
+    for block in range(partition.column_blocks):
+        start = block * partition.block_columns
+        width = min(partition.block_columns, partition.diagonal_columns - start)
+        yield slice(place, place + width), first + start
+        yield slice(place + width, place + width + 1), beyond + block
+        place += width + 1
+
+
+def _faults(layer: Layer, key: Key, *, adjacent: bool) -> np.ndarray:
+    """A uniform number for every cell, by physical tile, row and column: faults stay with the silicon."""
+    levels, partition, tiles = layer.read.levels, layer.read.partition, layer.read.tiles
+    if tiles is None:
+        raise InternalError(f"layer {layer.name!r} has no tiles to be faulty")
+    step = partition.block_columns + int(partition.reference_column)
+    polarities = levels.shape[1]
+    out = np.empty(levels.shape, dtype=np.float32)
+    rows = np.arange(partition.block_rows, dtype=np.uint32)
+    for slice_, polarity, place, block in np.ndindex(tiles.shape):
+        tile = np.full_like(rows, tiles[slice_, polarity, place, block])
+        part = out[slice_, polarity, place, :, block * step : (block + 1) * step]
+        row_words = np.stack([tile, rows], axis=1)
+        if adjacent and polarities == 2:
+            pairs = np.empty((len(rows), 2 * part.shape[1]), dtype=np.float32)
+            fill_uniforms(pairs, key, row_words, 0, 0)
+            part[:] = pairs[:, polarity::2]
+        else:
+            # The cells of a pair at one site are told apart by the plane; two tiles, by the tile.
+            shares = polarities == 2 and tiles[slice_, 0, place, block] == tiles[slice_, 1, place, block]
+            fill_uniforms(part, key, row_words, polarity if shares else 0, 0)
+    return out

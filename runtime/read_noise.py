@@ -1,0 +1,100 @@
+"""Noise that is drawn anew at every read: of cells, applied to columns, and of conversions.
+
+The sum of many independent normal deviates is one normal deviate with the sum of their variances, so a column's noise costs
+a second product, of squared codes and cell variances, and one draw a conversion: exact in distribution.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from xbarc.random import Key, fill_normals
+from xbarc.runtime import kernels
+from xbarc.runtime.layer_plan import Block, LayerNoise, LayerPlan
+
+
+class LayerReads:
+    """The reads of a layer for one batch, each with its place in the stream of random numbers.
+
+    Args:
+        plan: with noise.
+        noise: of the plan.
+        shape: of the layer's input.
+        windows: of one image.
+        first_sample: number of the batch's first sample in its data set.
+        repeat: another number gives other noise for the same inputs.
+    """
+
+    def __init__(
+        self,
+        plan: LayerPlan,
+        noise: LayerNoise,
+        *,
+        shape: tuple[int, ...],
+        windows: int,
+        first_sample: int,
+        repeat: int,
+    ) -> None:
+        self._plan = plan
+        self._words = window_words(plan, shape, windows, first_sample)
+        self._converters = plan.dtype.type((noise.adc_noise_lsb * plan.lsb) ** 2 if plan.adc_codes else 0.0)
+        self._keys = {
+            (diagonal, block, read, side): Key.stream(
+                noise.seed, "read", plan.name, diagonal, block, read, side, repeat
+            )
+            for diagonal, part in enumerate(plan.diagonals)
+            for block in range(len(part.blocks))
+            for read in range(len(part.blocks[block].matrices))
+            for side in ("column", "reference")
+        }
+
+    def add(
+        self, place: tuple[int, int, int], block: Block, panel: np.ndarray, currents: np.ndarray, first: int, count: int
+    ) -> None:
+        """Add the noise of one read to its currents.
+
+        Args:
+            place: diagonal, row block and matrix.
+            block: the matrices.
+            panel: input codes, ``(windows, rows)``.
+            currents: ``(windows, columns)``.
+            first, count: which windows of the batch these are.
+        """
+        read = place[2]
+        words = self._words[first : first + count]
+        deviates = np.empty((count, currents.shape[1]), dtype=np.float32)
+        fill_normals(deviates, self._keys[(*place, "column")], words, 0, 0)
+        if not block.variances:
+            kernels.add_noise(currents, count, np.zeros_like(currents), self._converters, deviates)
+            return
+        squares = np.square(panel)
+        kernels.add_noise(currents, count, squares @ block.variances[read], self._converters, deviates)
+        if block.reference_variances:
+            variance = squares @ block.reference_variances[read]
+            common = np.empty((count, variance.shape[1]), dtype=np.float32)
+            fill_normals(common, self._keys[(*place, "reference")], words, 0, 0)
+            kernels.add_reference_noise(currents, count, variance, common, self._plan.block_columns)
+
+
+def window_words(plan: LayerPlan, shape: tuple[int, ...], windows: int, first_sample: int) -> np.ndarray:
+    """``(windows of the batch, 2)``: of each window its sample in the data set, and which window of the sample it is.
+
+    A layer whose windows mix samples counts its windows through.
+    """
+    if plan.windows.rank:
+        samples = np.repeat(np.arange(shape[0]), windows)
+        numbers = np.tile(np.arange(windows), shape[0])
+    else:
+        leading = shape[:-1]
+        flat = np.arange(int(np.prod(leading))).reshape(leading)
+        if plan.sample_axis is None or plan.sample_axis >= len(leading):
+            samples, numbers = np.zeros(flat.size), flat.reshape(-1)
+        else:
+            axis = plan.sample_axis
+            samples = np.broadcast_to(np.arange(leading[axis]).reshape(-1, *[1] * (len(leading) - axis - 1)), leading)
+            inner = np.arange(flat.size // leading[axis]).reshape(leading[:axis] + leading[axis + 1 :])
+            numbers = np.broadcast_to(np.expand_dims(inner, axis), leading).reshape(-1)
+            samples = samples.reshape(-1)
+    mixed = plan.sample_axis is None
+    words = np.stack([samples if mixed else samples + first_sample, numbers], axis=1)
+    return words.astype(np.uint32)

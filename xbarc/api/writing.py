@@ -1,0 +1,137 @@
+"""Write a program on a chip, and read the chip at a time: from cells to a graph that can be run or saved."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from xbarc.devices.device import Device, ReadNoise, check_time
+from xbarc.errors import UsageError
+from xbarc.hardware.schema import Hardware
+from xbarc.ir.graph import Graph
+from xbarc.ir.layer import Layer, layers
+from xbarc.ir.printer import print_graph
+from xbarc.runtime.cells import Cells, CellState, Conductances, read_cells, write_cells
+from xbarc.runtime.layer_plan import LayerNoise
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A chip as it was programmed; it does not change any more.
+
+    Attributes:
+        device: what the cells are made of.
+        seed: that it was drawn from.
+        cells: by layer.
+    """
+
+    device: Device
+    seed: int
+    cells: Mapping[str, Cells]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a written chip is looked at.
+
+    Attributes:
+        time_s: seconds from the device's reference moment on.
+        read_noise: which part of the cells' noise is frozen and which is drawn at every read.
+        inference_s: duration of an inference, which parts slow from fast noise.
+        compensated: whether every layer's output is rescaled for the drift of its conductances as a whole.
+    """
+
+    time_s: float = 0.0
+    read_noise: ReadNoise = "split"
+    inference_s: float = 1e-3
+    compensated: bool = False
+
+
+def write_chip(graph: Graph, hardware: Hardware, device: Device, *, seed: int) -> Written:
+    """Program every layer of a placed graph once.
+
+    Raises:
+        UsageError: the seed is no integer from 0 to 2^64 - 1.
+    """
+    check_seed(seed)
+    span, adjacent = conductances(hardware), hardware.tile.polarity == "adjacent-columns"
+    cells = {layer.name: write_cells(layer, device, seed=seed, span=span, adjacent=adjacent) for layer in layers(graph)}
+    return Written(device, seed, cells)
+
+
+def read_chip(
+    graph: Graph, hardware: Hardware, written: Written, reading: Reading
+) -> tuple[Graph, dict[str, LayerNoise]]:
+    """The program with the cells that a reading finds in place of their targets, and the noise of each read.
+
+    Global drift compensation measures the mean magnitude of each layer's weights, cell by cell, at the reference moment
+    and at the time of the reading, and multiplies the layer's output by their ratio (Joshi et al. 2020 measure the sum of
+    column currents for this). Not modelled: errors of that measurement beyond the slow read noise.
+
+    Raises:
+        UsageError: a time before 0 or beyond what the device's model speaks of.
+    """
+    check_time(written.device, reading.time_s)
+    span = conductances(hardware)
+    chip = graph.copy()
+    noise = {}
+    for layer in layers(chip):
+        state = _state(layer, written, span, reading, reading.time_s)
+        if reading.compensated and layer.rescale.scale is not None:
+            before = _state(layer, written, span, reading, 0.0)
+            factor = _mean_weight(layer, before) / (_mean_weight(layer, state) or 1.0)
+            layer.rescale.scale = (layer.rescale.scale * np.float32(factor)).astype(np.float32)
+        _put(layer, state)
+        noise[layer.name] = LayerNoise(written.seed, state.fast_variance, hardware.adc.noise_lsb)
+    return chip, {
+        name: entry for name, entry in noise.items() if entry.fast_variance is not None or entry.adc_noise_lsb
+    }
+
+
+def conductances(hardware: Hardware) -> Conductances:
+    """The conductances that the levels of a hardware span."""
+    cell = hardware.cell
+    return Conductances(cell.g_min, cell.g_max, cell.g_step or cell.g_max - cell.g_min)
+
+
+def check_seed(seed: int) -> None:
+    """Refuse what is no seed.
+
+    Raises:
+        UsageError: it is no integer from 0 to 2^64 - 1.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64:
+        raise UsageError(f"the seed is {seed!r}", fix="give an integer from 0 to 2**64 - 1")
+
+
+def digest(graph: Graph) -> str:
+    """What tells one program from another: the hash of its text, which holds hashes of its arrays."""
+    return hashlib.sha256(print_graph(graph).encode()).hexdigest()
+
+
+def _state(layer: Layer, written: Written, span: Conductances, reading: Reading, time_s: float) -> CellState:
+    return read_cells(
+        layer,
+        written.cells[layer.name],
+        written.device,
+        seed=written.seed,
+        span=span,
+        time_s=time_s,
+        read_noise=reading.read_noise,
+        inference_s=reading.inference_s,
+    )
+
+
+def _put(layer: Layer, state: CellState) -> None:
+    layer.read.levels = state.levels
+    layer.read.double = state.double
+    layer.read.grid = state.grid if layer.dac.codes is not None else None
+
+
+def _mean_weight(layer: Layer, state: CellState) -> float:
+    """Mean magnitude of the weights that cells hold, in levels of the least significant slice."""
+    signed = np.tensordot(layer.accumulate.slice_weights, layer.signed_levels(state.levels), axes=1)
+    return float(np.abs(signed).mean())

@@ -1,0 +1,166 @@
+"""What a device is: the moments of one kind of cell, as functions of conductance and time. Nothing here draws.
+
+All conductances are siemens, all times seconds. Arrays may have any shape, and float32 stays float32; ``g_max`` is a
+Python float, the highest target conductance of the hardware. Time ``t_s`` counts from the device's reference moment:
+0 is ``t0_s`` seconds after the last programming pulse.
+
+How a chip follows from a device, with standard-normal deviates ``xi`` that are each drawn once per cell::
+
+    g_programmed = max(g_target + programming_sigma(g_target, g_max) * xi_1, 0)
+    nu           = abs(mean + sigma * xi_2)           with mean, sigma = drift_exponent(g_target, g_max)
+    g_drifted    = drift(g_programmed, nu, t_s=t_s)
+    g_read       = max(g_drifted + slow_read_sigma(...) * xi_3, 0)         xi_3 anew for every time of evaluation
+    current      = sum V g_read, with the variance sum V^2 fast_read_sigma(...)^2 anew at every array read
+
+A conductance is never negative, hence the zeros; nothing clips it from above, since no published statistics do. A stuck
+cell holds ``g_min`` or ``g_max`` of the hardware exactly, without programming error, drift or read noise.
+
+Errors of converters, such as ADC noise, are counted in codes and come with the hardware, whatever its cells are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from xbarc.errors import UsageError
+from xbarc.units import format_duration
+
+Conductances = npt.NDArray[np.floating[Any]]
+"""Siemens."""
+
+Exponents = npt.NDArray[np.floating[Any]]
+"""Pure numbers."""
+
+ReadNoise = Literal["split", "per-read", "frozen"]
+"""Which part of the read noise is slow, drawn once per time of evaluation, and which is fast, drawn at every read:
+``split`` parts them at the duration of an inference, ``per-read`` takes all as fast, ``frozen`` takes all as slow.
+Only ``split`` is physical; the others are what other simulators do, and bounds."""
+
+
+class Device(Protocol):
+    """The behaviour of one kind of cell: a frozen dataclass whose fields are its parameters, all of them numbers."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+    @property
+    def name(self) -> str:
+        """What the command line and reports call it."""
+
+    @property
+    def description(self) -> str:
+        """What it is, in a sentence."""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Where its coefficients come from."""
+
+    @property
+    def t0_s(self) -> float:
+        """Seconds after the last programming pulse at which the programming statistics hold."""
+
+    @property
+    def t_max_s(self) -> float:
+        """The latest time, from ``t0_s`` on, that the model speaks of; infinite where it has no limit."""
+
+    @property
+    def g_max_reference(self) -> float | None:
+        """The range in siemens for which absolute coefficients were fitted; they scale with ``g_max`` over it.
+
+        None where all coefficients are relative to ``g_max``.
+        """
+
+    @property
+    def stuck_at_gmin(self) -> float:
+        """Share of cells that are stuck at ``g_min``."""
+
+    @property
+    def stuck_at_gmax(self) -> float:
+        """Share of cells that are stuck at ``g_max``."""
+
+    def programming_sigma(self, g_target: Conductances, g_max: float) -> Conductances:
+        """Standard deviation of the programmed conductance at ``t0_s``, before it is clipped at 0."""
+
+    def drift_exponent(self, g_target: Conductances, g_max: float) -> tuple[Exponents, Exponents]:
+        """Mean and standard deviation of the drift exponent, before its absolute value is taken."""
+
+    def drift(self, g_programmed: Conductances, nu: Exponents, *, t_s: float) -> Conductances:
+        """The conductance at ``t_s`` of cells that were programmed to ``g_programmed``; at 0 it is unchanged."""
+
+    def read_sigma(
+        self, g_programmed: Conductances, g_drifted: Conductances, *, t_s: float, g_max: float
+    ) -> Conductances:
+        """Standard deviation of all read noise at ``t_s``, slow and fast."""
+
+    def fast_share(self, *, t_s: float, t_inference_s: float) -> float:
+        """Share, from 0 to 1, of the variance of read noise at ``t_s`` that is faster than an inference."""
+
+
+def slow_read_sigma(
+    device: Device,
+    g_programmed: Conductances,
+    *,
+    g_drifted: Conductances,
+    t_s: float,
+    g_max: float,
+    t_inference_s: float,
+    read_noise: ReadNoise = "split",
+) -> Conductances:
+    """Standard deviation of the read noise that lasts through an inference: drawn once per time of evaluation.
+
+    Its square and that of :func:`fast_read_sigma` add up to that of ``device.read_sigma``, in every convention.
+
+    Raises:
+        UsageError: ``t_inference_s`` is not above 0.
+    """
+    share = 1 - _fast_share(device, t_s, t_inference_s, read_noise)
+    return math.sqrt(share) * device.read_sigma(g_programmed, g_drifted, t_s=t_s, g_max=g_max)
+
+
+def fast_read_sigma(
+    device: Device,
+    g_programmed: Conductances,
+    *,
+    g_drifted: Conductances,
+    t_s: float,
+    g_max: float,
+    t_inference_s: float,
+    read_noise: ReadNoise = "split",
+) -> Conductances:
+    """Standard deviation of the read noise that is faster than an inference: drawn at every array read.
+
+    Raises:
+        UsageError: ``t_inference_s`` is not above 0.
+    """
+    share = _fast_share(device, t_s, t_inference_s, read_noise)
+    return math.sqrt(share) * device.read_sigma(g_programmed, g_drifted, t_s=t_s, g_max=g_max)
+
+
+def check_time(device: Device, t_s: float) -> None:
+    """Refuse a time that a device cannot speak of.
+
+    Raises:
+        UsageError: ``t_s`` is negative, not finite, or later than the device's data.
+    """
+    if not (math.isfinite(t_s) and t_s >= 0):
+        raise UsageError(
+            f"the time {t_s!r} s is not a time after programming",
+            fix="give a time of at least 0, counted from the device's reference moment",
+        )
+    if t_s > device.t_max_s:
+        raise UsageError(
+            f"the time {format_duration(t_s)} is beyond what the device {device.name!r} has data for",
+            fix=f"give a time up to {format_duration(device.t_max_s)}",
+        )
+
+
+def _fast_share(device: Device, t_s: float, t_inference_s: float, read_noise: ReadNoise) -> float:
+    if not t_inference_s > 0:
+        raise UsageError(f"an inference of {t_inference_s!r} s has no duration", fix="give a duration above 0")
+    if read_noise == "split":
+        return device.fast_share(t_s=t_s, t_inference_s=t_inference_s)
+    return 1.0 if read_noise == "per-read" else 0.0
