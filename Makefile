@@ -20,10 +20,11 @@ SOURCES := pyproject.toml README.md LICENSE $(shell find xbarc passes runtime -n
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1@\2/p' Makefile | awk -F@ '{ printf "%-16s %s\n", $$1, $$2 }'
 
-demo: $(VENV)/.installed  ## install into .venv; compile, evaluate and report the digits network
+demo: $(VENV)/.installed  ## install into .venv; compile, evaluate (also on ten PCM chips) and report the digits network
 	@mkdir -p build
 	$(VENV)/bin/xbarc compile models/digits_cnn.onnx --calibrate models/digits_calibration.npz -o build/digits_cnn.xbar.onnx
-	$(VENV)/bin/xbarc eval build/digits_cnn.xbar.onnx --data models/digits_test.npz
+	$(VENV)/bin/xbarc eval build/digits_cnn.xbar.onnx --data models/digits_test.npz \
+		--device pcm --chips 10 --times 0,1d,1y --compensation both
 	$(VENV)/bin/xbarc report build/digits_cnn.xbar.onnx
 
 # Bare pytest, not python -m pytest: the latter would test the checkout, this tests the installed wheel.

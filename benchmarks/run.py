@@ -1,17 +1,20 @@
-"""Benchmarks: time per sample of a program beside that of the float network in onnxruntime, in one run.
+"""Benchmarks: time per sample and memory of a program beside the float network in onnxruntime, in one run.
 
-Both sides run in turn on the same batch with the same number of threads, and the medians are compared: a ratio
-survives a noisy machine better than a time. ``python benchmarks/run.py --json`` prints one JSON object.
+All sides of a case run in turn on the same batch with the same number of threads, and medians are compared: a ratio
+survives a noisy machine better than a time. Memory is the peak of a process of its own for each side.
+``python benchmarks/run.py --json`` prints one JSON object.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
+import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,12 +28,22 @@ from xbarc.api.machines import default_threads
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
-ROUNDS = 15
+ROUNDS = 11
+FLOAT = "onnxruntime float"
+#: Sides beside the float network: device and number of chips, each evaluated on the same batch.
+SIDES = {
+    "ideal device": ("ideal", 1),
+    "pcm, 1 chip": ("pcm", 1),
+    "pcm, 2 chips": ("pcm", 2),
+    "pcm, 10 chips": ("pcm", 10),
+}
+
+Inputs = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Case:
-    """A network with its data and the batch that is timed."""
+    """A network with its data and the batch that is run."""
 
     name: str
     model: Path
@@ -39,15 +52,17 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Timing:
-    """Medians over the rounds, in seconds a sample, and their ratio."""
+class Result:
+    """One side of one case: median time, peak memory, and their ratios to those of the float network."""
 
     case: str
+    side: str
     batch: int
     threads: int
-    onnxruntime_s: float
-    ideal_s: float
-    ratio: float
+    seconds_per_sample: float
+    time_ratio: float
+    peak_bytes: int
+    memory_ratio: float
 
 
 CASES = (
@@ -60,55 +75,100 @@ def main() -> None:
     """Run every case whose files are there."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
-    parser.add_argument("--threads", type=int, default=default_threads(), help="threads of both sides")
+    parser.add_argument("--threads", type=int, default=default_threads(), help="threads of every side")
     options = parser.parse_args()
-    missing = [case for case in CASES if not (case.model.is_file() and case.calibration.is_file())]
-    for case in missing:
-        print(f"skipped {case.name}: {case.model} or its data are not there", file=sys.stderr)
-    timings = [measure(case, options.threads) for case in CASES if case not in missing]
+    results = []
+    for case in CASES:
+        if case.model.is_file() and case.calibration.is_file():
+            results += measure(case, options.threads)
+        else:
+            print(f"skipped {case.name}: {case.model} or its data are not there", file=sys.stderr)
     if options.json:
-        print(json.dumps({"schema": 1, "timings": [asdict(timing) for timing in timings]}, indent=2))
+        print(json.dumps({"schema": 1, "results": [asdict(result) for result in results]}, indent=2))
     else:
-        show(timings)
+        show(results)
 
 
-def measure(case: Case, threads: int) -> Timing:
-    """Time both sides of one case."""
+def measure(case: Case, threads: int) -> list[Result]:
+    """Time and memory of every side of a case."""
+    names = [FLOAT, *SIDES]
+    inputs = sample(case)
+    seconds = interleaved({name: runner(case, name, threads, inputs) for name in names})
+    memory = {name: peak_memory(case, name, threads) for name in names}
+    return [
+        Result(
+            case=case.name,
+            side=name,
+            batch=case.batch,
+            threads=threads,
+            seconds_per_sample=seconds[name] / case.batch,
+            time_ratio=seconds[name] / seconds[FLOAT],
+            peak_bytes=memory[name],
+            memory_ratio=memory[name] / memory[FLOAT],
+        )
+        for name in names
+    ]
+
+
+def runner(case: Case, side: str, threads: int, inputs: Inputs) -> Callable[[], object]:
+    """A function that runs the batch once on every chip of a side."""
+    if side == FLOAT:
+        settings = ort.SessionOptions()
+        settings.intra_op_num_threads = threads
+        # or its idle threads would go on spinning while another side is timed
+        settings.add_session_config_entry("session.force_spinning_stop", "1")
+        session = ort.InferenceSession(str(case.model), settings, providers=["CPUExecutionProvider"])
+        return lambda: session.run(None, inputs)
+    device, count = SIDES[side]
     program = xbarc.compile(case.model, calibration=case.calibration)
-    chip = program.write(threads=threads)
-    settings = ort.SessionOptions()
-    settings.intra_op_num_threads = threads
-    # or its idle threads would go on spinning while the other side is timed
-    settings.add_session_config_entry("session.force_spinning_stop", "1")
-    session = ort.InferenceSession(str(case.model), settings, providers=["CPUExecutionProvider"])
-    inputs = {spec.name: _sample(case, spec.name, spec.dtype) for spec in program.inputs}
-    reference, ideal = interleaved(lambda: session.run(None, inputs), lambda: chip.run(inputs))
-    return Timing(case.name, case.batch, threads, reference / case.batch, ideal / case.batch, ideal / reference)
+    chips = [program.write(device, seed=seed, threads=threads) for seed in range(count)]
+    return lambda: [chip.run(inputs) for chip in chips]
 
 
-def interleaved(first: Callable[[], object], second: Callable[[], object]) -> tuple[float, float]:
-    """Median seconds of two functions that run in turn; the first round, which warms up, does not count."""
-    times: tuple[list[float], list[float]] = ([], [])
+def interleaved(functions: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+    """Median seconds of functions that run in turn; the first round, which warms up, does not count."""
+    times: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(ROUNDS + 1):
-        for function, record in zip((first, second), times, strict=True):
+        for name, function in functions.items():
             start = time.perf_counter()
             function()
-            record.append(time.perf_counter() - start)
-    return statistics.median(times[0][1:]), statistics.median(times[1][1:])
+            times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(found[1:]) for name, found in times.items()}
 
 
-def show(timings: list[Timing]) -> None:
-    """The timings as a table."""
-    table = Table("network", "batch", "threads", "onnxruntime float", "ideal device", "ratio", title="time per sample")
-    for timing in timings:
-        times = (f"{1e6 * seconds:.1f} us" for seconds in (timing.onnxruntime_s, timing.ideal_s))
-        table.add_row(timing.case, str(timing.batch), str(timing.threads), *times, f"{timing.ratio:.2f}x")
-    Console().print(table)
+def peak_memory(case: Case, side: str, threads: int) -> int:
+    """Peak resident bytes of a fresh process that prepares a side and runs it once."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_run_once, (case, side, threads))
 
 
-def _sample(case: Case, name: str, dtype: np.dtype) -> np.ndarray:
+def _run_once(case: Case, side: str, threads: int) -> int:
+    runner(case, side, threads, sample(case))()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
+
+
+def sample(case: Case) -> Inputs:
+    """The first images of the calibration sample."""
     with np.load(case.calibration) as data:
-        return data[name][: case.batch].astype(dtype)
+        return {name: data[name][: case.batch] for name in data.files if name != "labels"}
+
+
+def show(results: list[Result]) -> None:
+    """The results as a table."""
+    table = Table("network", "batch", "threads", "side", "time a sample", "ratio", "peak memory", "ratio")
+    for result in results:
+        table.add_row(
+            result.case,
+            str(result.batch),
+            str(result.threads),
+            result.side,
+            f"{1e6 * result.seconds_per_sample:.1f} us",
+            f"{result.time_ratio:.2f}x",
+            f"{result.peak_bytes / 2**20:.0f} MiB",
+            f"{result.memory_ratio:.2f}x",
+            end_section=result.side == "pcm, 10 chips",
+        )
+    Console().print(table)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ class CalibrateAdc:
     def run(self, graph: Graph) -> None:
         found = layers(graph)
         seen: dict[Value, Magnitudes] = {
-            layer.read.result: Magnitudes() for layer in found if layer.adc.codes is not None
+            layer.read.result: Magnitudes(layer.name) for layer in found if layer.adc.codes is not None
         }
         if seen:
             self.executor.observe(graph, self.batches, {value: magnitudes.add for value, magnitudes in seen.items()})
@@ -75,7 +75,7 @@ class CalibrateAdc:
             case _:
                 lsb = max(seen.least_squares_limit(codes.high) / codes.high, least)
                 basis = f"least squares over the {sample}"
-        lsb = float(np.float32(lsb or 1.0))
+        lsb = float(np.clip(np.float32(lsb or 1.0), np.finfo(np.float32).tiny, np.finfo(np.float32).max))
         lossless = least == lsb == 1.0 and codes.low <= lowest and highest <= codes.high and layer.read.pedestal == 0.0
         limit = (codes.high + 0.5) * lsb
         clipped = seen.share_beyond(limit) if seen.count else None

@@ -45,7 +45,7 @@ class CalibrateInputs:
                 product.input_range = InputRange(1.0, True, "unlimited resolution")
             return
         known = bounds(graph)
-        seen: dict[Value, Magnitudes] = {product.operand: Magnitudes() for product in products}
+        seen: dict[Value, Magnitudes] = {product.operand: Magnitudes(product.name) for product in products}
         if seen:
             self.executor.observe(graph, self.batches, {value: magnitudes.add for value, magnitudes in seen.items()})
         for product in products:

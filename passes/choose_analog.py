@@ -62,7 +62,7 @@ class ChooseAnalog:
     def _check_patterns(self, found: dict[str, Refusal | str]) -> None:
         """A pattern that changes nothing is a mistake of whoever wrote it."""
         for pattern in (*self.analog, *self.host):
-            names = fnmatch.filter(found, pattern)
+            names = [pattern] if pattern in found else fnmatch.filter(found, pattern)
             if not names:
                 near = difflib.get_close_matches(pattern, found, n=3) or list(found)[:3]
                 hint = (
@@ -77,6 +77,8 @@ class ChooseAnalog:
 
 
 def _best_match(name: str, patterns: Sequence[str]) -> str | None:
+    if name in patterns:
+        return name
     matching = [pattern for pattern in patterns if fnmatch.fnmatchcase(name, pattern)]
     return max(matching, key=_literal, default=None)
 

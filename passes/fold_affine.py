@@ -51,6 +51,8 @@ def _fold_next(graph: Graph, product: MatVec) -> bool:
         weight = (product.weight * factor.reshape(groups, 1, columns)).astype(product.weight.dtype)
         bias = (0.0 if product.bias is None else product.bias) * factor + offset
     if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+        if user.kind != "BatchNormalization":
+            return False  # an infinite mask, say, has its meaning after the product and none within
         raise ModelError(
             "folding it into the weights before it gives numbers that are not finite",
             where=f"node {user.name!r} ({user.kind}) after {product.name!r}",

@@ -43,7 +43,8 @@ class InsertConverters:
         hardware, name = self.hardware, product.name
         bits = hardware.dac.bits
         codes = None if bits == "unlimited" else CodeRange.of_bits(bits, signed=found.signed)
-        scale = 1.0 if codes is None else float(np.float32(found.limit / codes.high))
+        # A range of subnormal numbers would make the step zero.
+        scale = 1.0 if codes is None else float(max(np.float32(found.limit / codes.high), np.finfo(np.float32).tiny))
         levels = stack_levels(encoding, partition)
         analog = hardware.weights.subtraction == "analog"
         step = 1.0 if hardware.cell.levels == "unlimited" else 1.0 / (hardware.cell.levels - 1)
@@ -75,7 +76,9 @@ class InsertConverters:
             subtraction=hardware.weights.subtraction,
             pedestal=float(np.float32(pedestal)),  # as the program's file holds it
             grid=None if levels.dtype.kind == "f" else 1.0,
-            double=codes is None or levels.dtype.kind == "f" or largest_sum(levels, partition, codes) > FLOAT32_EXACT,
+            double=codes is None
+            or levels.dtype.kind == "f"
+            or largest_sum(levels, partition, codes, pedestal=pedestal != 0.0) > FLOAT32_EXACT,
         )
         bits = hardware.adc.bits
         signed = analog or found.signed
@@ -124,12 +127,13 @@ def stack_levels(encoding: Encoding, partition: Partition) -> np.ndarray:
     return stack.reshape(slices, polarities, partition.stacked, partition.block_rows, partition.stack_columns)
 
 
-def largest_sum(levels: np.ndarray, partition: Partition, codes: CodeRange) -> int:
+def largest_sum(levels: np.ndarray, partition: Partition, codes: CodeRange, *, pedestal: bool) -> int:
     """The largest sum of magnitudes in any column of any block: what must stay exact while it is added up in any order.
 
-    Counted for each polarity by itself and for the pair subtracted, since one side may subtract before it adds up.
+    Counted for each polarity by itself and for the pair subtracted, since one side may subtract before it adds up; with a
+    ``pedestal``, for the codes by themselves too.
     """
-    largest = 0
+    largest = partition.block_rows if pedestal else 0
     for block in np.moveaxis(levels, 2, 0):
         for pair in block:
             sums = pair.sum(axis=1, dtype=np.int64)

@@ -6,7 +6,10 @@ import math
 
 import numpy as np
 
+from xbarc.errors import DataError
+
 _BINS = 8192
+_TINY = float(np.finfo(np.float32).tiny)
 
 
 class Magnitudes:
@@ -15,33 +18,45 @@ class Magnitudes:
     The width is a power of two and doubles when a larger magnitude comes, so that the result does not depend on the
     order of the data or on how it is cut into pieces.
 
+    Zeros (and subnormal numbers) are not counted: no converter clips them, and those of a sparse input would hide all
+    else behind them.
+
     Attributes:
-        count: values seen.
+        count: values seen that are not zero.
         largest: largest magnitude seen.
         negative: whether a negative value was seen.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         self.count = 0
         self.largest = 0.0
         self.negative = False
+        self._name = name
         self._width = 0.0
         self._bins = np.zeros(_BINS, dtype=np.int64)
 
     def add(self, values: np.ndarray) -> None:
-        """Count the magnitudes of an array of any shape."""
-        if values.size == 0:
-            return
+        """Count the magnitudes of an array of any shape.
+
+        Raises:
+            DataError: a value that is not finite.
+        """
         magnitudes = np.abs(values).reshape(-1)
+        magnitudes = magnitudes[~(magnitudes < _TINY)]
+        if magnitudes.size == 0:
+            return
         largest = float(magnitudes.max())
+        if not math.isfinite(largest):
+            raise DataError(
+                "the calibration sample makes values that are not finite",
+                where=f"layer {self._name!r}",
+                fix="leave out the samples for which the network gives infinity or NaN",
+            )
         self.negative = self.negative or bool(values.min() < 0)
         self.count += magnitudes.size
-        if largest == 0.0:
-            self._bins[0] += magnitudes.size
-            return
         self._cover(largest)
         self.largest = max(self.largest, largest)
-        places = (magnitudes * magnitudes.dtype.type(1.0 / self._width)).astype(np.int32)
+        places = (magnitudes * (1.0 / self._width)).astype(np.int32)
         self._bins += np.bincount(np.minimum(places, _BINS - 1), minlength=_BINS)
 
     def _cover(self, largest: float) -> None:
@@ -53,7 +68,7 @@ class Magnitudes:
             self._width *= 2.0
 
     def percentile(self, percent: float) -> float:
-        """The magnitude below which ``percent`` of the values lie, to the width of a bin."""
+        """The magnitude below which ``percent`` of the nonzero values lie, to the width of a bin."""
         if self.largest == 0.0:
             return 0.0
         cumulated = np.cumsum(self._bins)
@@ -61,7 +76,7 @@ class Magnitudes:
         return min((place + 1) * self._width, self.largest)
 
     def share_beyond(self, limit: float) -> float:
-        """Share of the values whose magnitude exceeds ``limit``, to the width of a bin."""
+        """Share of the nonzero values whose magnitude exceeds ``limit``, to the width of a bin."""
         if self.count == 0 or limit >= self.largest:
             return 0.0
         return float(self._bins[math.ceil(limit / self._width) :].sum()) / self.count

@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
+from xbarc.errors import ModelError
 from xbarc.ir.graph import Value
 from xbarc.ir.operators import HostOp
 from xbarc.ir.types import TensorType
@@ -68,7 +69,11 @@ class StaticProduct:
 
 
 def recognise(operator: HostOp) -> StaticProduct | Refusal:
-    """The static product in an operator, or why there is none."""
+    """The static product in an operator, or why there is none.
+
+    Raises:
+        ModelError: attributes that contradict one another or have no meaning.
+    """
     rule = _RULES.get(operator.kind)
     if rule is None and has_hidden_products(operator.node):
         return Refusal(f"products inside {operator.kind} are not recognised", is_product=True)
@@ -91,16 +96,40 @@ def _conv(operator: HostOp, elem: int) -> StaticProduct | Refusal:
         return Refusal(f"its kernel has shape {list(kernel.shape)}", is_product=True)
     groups = int(operator.attribute("group", 1))
     rank = kernel.ndim - 2
+    if groups < 1 or kernel.shape[0] % groups:
+        raise _bad(operator, f"{kernel.shape[0]} output channels cannot be parted into {groups} groups")
     weight = kernel.reshape(groups, kernel.shape[0] // groups, -1).transpose(0, 2, 1)
-    auto_pad = operator.attribute("auto_pad", b"NOTSET")
+    return StaticProduct(0, weight, _constant(operator, 2), _windows(operator, kernel.shape[2:]), elem)
+
+
+def _windows(operator: HostOp, kernel: tuple[int, ...]) -> Windows:
+    """The geometry of a convolution, refused where ONNX gives it no meaning."""
+    rank = len(kernel)
+    auto_pad = operator.attribute("auto_pad", b"NOTSET").decode()
+    pads = _ints(operator, "pads", [0] * 2 * rank)
+    declared = _ints(operator, "kernel_shape", list(kernel))
     windows = Windows(
-        kernel=kernel.shape[2:],
+        kernel=kernel,
         strides=_ints(operator, "strides", [1] * rank),
         dilations=_ints(operator, "dilations", [1] * rank),
-        pads=_ints(operator, "pads", [0] * 2 * rank),
-        auto_pad=auto_pad.decode() if isinstance(auto_pad, bytes) else str(auto_pad),
+        pads=pads if auto_pad == "NOTSET" else (0,) * 2 * rank,
+        auto_pad=auto_pad,
     )
-    return StaticProduct(0, weight, _constant(operator, 2), windows, elem)
+    if auto_pad not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
+        raise _bad(operator, f"auto_pad is {auto_pad!r}")
+    if declared != kernel:
+        raise _bad(operator, f"kernel_shape is {list(declared)}, but its kernel is {list(kernel)}")
+    if len(windows.strides) != rank or min(windows.strides) < 1:
+        raise _bad(operator, f"strides are {list(windows.strides)}, expected {rank} numbers of at least 1")
+    if len(windows.dilations) != rank or min(windows.dilations) < 1:
+        raise _bad(operator, f"dilations are {list(windows.dilations)}, expected {rank} numbers of at least 1")
+    if len(pads) != 2 * rank or min(pads) < 0:
+        raise _bad(operator, f"pads are {list(pads)}, expected {2 * rank} numbers of at least 0")
+    return windows
+
+
+def _bad(operator: HostOp, what: str) -> ModelError:
+    return ModelError(what, where=f"node {operator.name!r} ({operator.kind})", fix="export the model again")
 
 
 def _gemm(operator: HostOp, elem: int) -> StaticProduct | Refusal:

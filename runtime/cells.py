@@ -13,13 +13,17 @@ import numpy as np
 from xbarc.devices.device import Device, ReadNoise, fast_read_sigma, slow_read_sigma
 from xbarc.errors import InternalError
 from xbarc.ir.layer import FLOAT32_EXACT, Layer
+from xbarc.ir.operators import CodeRange
 from xbarc.ir.partition import Partition
 from xbarc.random import Key, fill_normals, fill_uniforms
 
-#: A grid this coarse would show beside the noise; sums are then taken in float64 on a finer one. In levels.
-_COARSEST_GRID = 0.5
-#: The grid of float64 sums, in levels: far below any noise, far above what float64 resolves.
-_FINE_GRID = 2.0**-20
+#: A coarser grid would show beside the rounding of targets to levels. In levels.
+_COARSEST_LEVELS = 0.5
+#: A coarser grid would show beside the noise: a tenth of the least programming error of PCM. Over the range of levels.
+_COARSEST_SHARE = 1e-3
+#: Sums that float32 cannot take on so fine a grid are taken in float64 on this one: far above the last bit of float32, in
+#: which conductances are held, so that a cell without error holds its level; far below any noise. Over the range.
+_FINE_SHARE = 2.0**-19
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +64,8 @@ class CellState:
         levels: ``(S, P, D, R, C)`` float32, on a grid on which every sum of a read is exact.
         grid: its spacing, a power of two.
         double: whether the sums are exact in float64 only.
-        fast_variance: variance of what is drawn anew at every read, of the same shape, in squared levels, on a grid of its
-            own on which sums are exact; ``None``: nothing is.
+        fast_variance: variance of what is drawn anew at every read, of the same shape, in squared levels; ``None``: nothing
+            is.
     """
 
     levels: np.ndarray
@@ -142,35 +146,45 @@ def read_cells(
     codes = layer.dac.codes
     if codes is None:
         return CellState(levels.astype(np.float32), 0.0, True, variance)
+    grid, double = _grid(layer, levels, codes, (span.g_max - span.g_min) / span.step)
+    snapped = (np.rint(levels / np.float32(grid)) * np.float32(grid)).astype(np.float32)
+    return CellState(snapped, grid, double, variance)
+
+
+def _grid(layer: Layer, levels: np.ndarray, codes: CodeRange, span_levels: float) -> tuple[float, bool]:
+    """The finest power of two of which every sum of a read is at most ``2^24`` multiples; whether it needs float64."""
     largest = max(codes.high, -codes.low)
-    # A column less its reference column adds up both.
-    sides = 2.0 if layer.read.partition.reference_column else 1.0
-    grid = _grid(sides * _column_sums(np.abs(levels)), largest)
-    double = grid > _COARSEST_GRID
-    if double:
-        grid = _FINE_GRID
-    if variance is not None:
-        variance[_unused(layer)] = 0.0
-        variance = _snapped(variance, _grid(_column_sums(variance), largest**2))
-    return CellState(_snapped(levels, grid), grid, double, variance)
+    # Snapping moves the two cells of a difference by a step at most.
+    room = FLOAT32_EXACT - layer.read.partition.block_rows * largest
+    worst = largest * _largest_sum(layer, levels, signed=codes.low < 0)
+    coarsest = _power_below(min(_COARSEST_LEVELS, _COARSEST_SHARE * span_levels))
+    finest = _power_below(_FINE_SHARE * span_levels)
+    if worst > coarsest * room:
+        return finest, True
+    return max(_power_below(2 * worst / room), finest) if worst else coarsest, False
 
 
-def _grid(column_sum: float, largest_code: int) -> float:
-    """The finest power of two of which every sum of a read is at most ``2^24`` multiples, snapping included."""
-    if column_sum == 0.0:
-        return 1.0
-    return float(2.0 ** np.ceil(np.log2(column_sum * largest_code * (1 + 2**-10) / FLOAT32_EXACT)))
+def _power_below(value: float) -> float:
+    """The largest power of two that is at most a value above 0."""
+    return float(2.0 ** np.floor(np.log2(value)))
 
 
-def _column_sums(magnitudes: np.ndarray) -> float:
-    """The largest sum over the rows of any block, both polarities together: what a subtracted read adds up."""
-    return float(magnitudes.sum(axis=3, dtype=np.float64).sum(axis=1).max())
+def _largest_sum(layer: Layer, levels: np.ndarray, *, signed: bool) -> float:
+    """The largest sum, over some rows of any block, of levels times codes of at most 1, as it is added up in any order.
 
-
-def _snapped(values: np.ndarray, grid: float) -> np.ndarray:
-    """Values rounded to multiples of a power of two."""
-    snapped: np.ndarray = (np.rint(values / np.float32(grid)) * np.float32(grid)).astype(np.float32)
-    return snapped
+    Of each column by itself, and of what is subtracted from one another: currents are subtracted before or after the sum.
+    """
+    partition = layer.read.partition
+    largest = 0.0
+    for cells in np.moveaxis(levels, 2, 0):
+        if partition.reference_column:
+            subtracted = cells[..., partition.data_columns] - cells[..., partition.reference_columns]
+        else:
+            subtracted = cells[:, 0] - cells[:, 1]
+        for matrix in (cells, subtracted):
+            up, down = (np.maximum(sign * matrix, 0.0).sum(axis=-2, dtype=np.float64) for sign in (1.0, -1.0))
+            largest = max(largest, float((up + down if signed else np.maximum(up, down)).max()))
+    return largest
 
 
 def _unused(layer: Layer) -> np.ndarray:

@@ -53,6 +53,12 @@ def run_layer(
     images = x.shape[0] if plan.windows.rank else math.prod(x.shape[:-1])
     sizes = plan.windows.output_sizes(spatial)
     windows = math.prod(sizes)
+    if windows == 0 and math.prod(spatial):
+        raise DataError(
+            f"the input has spatial sizes {tuple(spatial)}, too small for a kernel of {plan.windows.kernel}",
+            where=f"layer {plan.name!r}",
+            fix="feed larger inputs",
+        )
     y = np.empty((images, plan.columns, windows), dtype=np.float32)
     if y.size:
         codes = _convert_inputs(plan, x.reshape(images, plan.channels, *spatial))

@@ -67,6 +67,7 @@ class LayerReads:
         if not block.variances:
             kernels.add_noise(currents, count, np.zeros_like(currents), self._converters, deviates)
             return
+        # No exact sums, but of one shape whatever the batch: every window gives the same bits in any place of a panel.
         squares = np.square(panel)
         kernels.add_noise(currents, count, squares @ block.variances[read], self._converters, deviates)
         if block.reference_variances:

@@ -79,14 +79,28 @@ def run(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray], *, optimized: b
     return results
 
 
-def error(actual: np.ndarray, expected: np.ndarray) -> float:
-    """The largest difference over the range of what was expected."""
+def unsigned(case: Case) -> Case:
+    """The same product of magnitudes, in which nothing cancels: what the rounding of sums is measured by."""
+    model = onnx.ModelProto()
+    model.CopyFrom(case.model)
+    for tensor in model.graph.initializer:
+        tensor.CopyFrom(numpy_helper.from_array(np.abs(numpy_helper.to_array(tensor)), tensor.name))
+    for each in model.graph.node:
+        for attribute in each.attribute:
+            if attribute.HasField("f"):
+                attribute.f = abs(attribute.f)
+    return Case(model, {name: np.abs(array) for name, array in case.feeds.items()})
+
+
+def error(actual: np.ndarray, expected: np.ndarray, scale: np.ndarray | None = None) -> float:
+    """The largest difference over the range of what was expected, or of another array."""
     assert actual.shape == expected.shape
     assert actual.dtype == expected.dtype
     if expected.size == 0:
         return 0.0
     left, right = actual.astype(np.float64), expected.astype(np.float64)
-    reach = max(np.ptp(right), np.abs(right).max())
+    measure = right if scale is None else scale.astype(np.float64)
+    reach = max(np.ptp(measure), np.abs(measure).max())
     return float(np.abs(left - right).max() / reach) if reach else float(np.abs(left).max())
 
 
@@ -206,14 +220,15 @@ def finite_hardware(draw: Draw) -> Hardware:
     slices = draw(st.integers(1, 4))
     encoding = draw(st.sampled_from(["differential", "offset"]))
     fewest = 3 if encoding == "offset" and slices == 1 else 2
-    levels = draw(st.integers(fewest, min(256, int(65536 ** (1 / slices) + 1e-9))))
+    most = int(65536 ** (1 / slices) + 1e-9)
+    levels = draw(st.one_of(st.integers(fewest, min(256, most)), st.just(most)))
     subtraction = draw(st.sampled_from(["analog", "digital"]))
     rows, columns = draw(st.sampled_from(TILES))
     layouts = ["unit-cell"]
     if encoding == "differential":
         layouts += ["adjacent-columns"] if subtraction == "analog" else ["adjacent-columns", "paired-tiles"]
     policy = draw(st.sampled_from(["unit", "full-scale", "percentile", "mse", "fixed"]))
-    adc: dict[str, Any] = {"bits": draw(st.one_of(st.integers(3, 16), st.just("unlimited"))), "range": policy}
+    adc: dict[str, Any] = {"bits": draw(st.one_of(st.integers(3, 24), st.just("unlimited"))), "range": policy}
     if policy == "fixed":
         adc["fixed_lsb"] = draw(st.sampled_from([0.5, 1.0, 2.0, 3.7, 250.0]))
     return Hardware.from_dict(
@@ -227,7 +242,7 @@ def finite_hardware(draw: Draw) -> Hardware:
                 "scale": draw(st.sampled_from(["column", "layer"])),
                 "subtraction": subtraction,
             },
-            "dac": {"bits": draw(st.integers(2, 10)), "range": draw(st.sampled_from(["percentile", "mse", "max"]))},
+            "dac": {"bits": draw(st.integers(2, 16)), "range": draw(st.sampled_from(["percentile", "mse", "max"]))},
             "adc": adc,
         }
     )

@@ -100,7 +100,7 @@ def differences(levels: np.ndarray, hardware: Hardware, width: int) -> np.ndarra
 
 
 def decode(levels: np.ndarray, hardware: Hardware, groups: int, rows: int, columns: int) -> np.ndarray:
-    """The signed digits of a layer, ``(slices, groups, rows, columns)``, cell by cell; others must hold 0."""
+    """The signed digits of a layer, ``(slices, groups, rows, columns)``; other cells must hold zero."""
     high, wide = hardware.tile.rows, columns_of_a_tile(hardware)
     whole = rows <= high and columns <= wide
     together = min(high // rows, wide // columns, groups) if whole else 1

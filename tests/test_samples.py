@@ -16,7 +16,7 @@ import xbarc
 from xbarc.api.compiler import lower
 from xbarc.api.source import read_source
 from xbarc.ir.graph import Graph
-from xbarc.ir.samples import MIXED, Batching, SampleAxis, batching, sample_axes
+from xbarc.ir.samples import MIXED, SampleAxis, batching, sample_axes
 
 #: Nodes, and constants that they read.
 Steps = tuple[list[onnx.NodeProto], dict[str, np.ndarray]]
@@ -174,13 +174,22 @@ def test_the_sample_axis_of(case: str) -> None:
     model = network(nodes, {"x": ("N", *shape[1:])}, constants)
     for found in check_claims(model, numbers(shape, 3)):
         assert found["y"] == expected
-    graph = read_source(model).graph
-    assert batching(graph) == Batching(free=expected == 0, size=None)
+    batches = batching(read_source(model).graph)
+    assert (batches.free, batches.size) == (expected == 0, None)
+
+
+def test_pads_of_some_axes_are_not_taken_for_those_of_all() -> None:
+    """In the order given, the second number is a row of zeros before the first sample."""
+    nodes, constants = one("Pad", np.array([0, 1, 0, 0]), np.float32(0.0), np.array([1, 0]))
+    model = network(nodes, {"x": ("N", 4)}, constants, opset=18)
+    for found in check_claims(model, numbers((3, 4))):
+        assert found["y"] == MIXED
 
 
 def test_a_fixed_batch_is_kept_together() -> None:
     model = network([node("Relu", ["x"], "y")], {"x": (5, 4)})
-    assert batching(read_source(model).graph) == Batching(free=False, size=5)
+    batches = batching(read_source(model).graph)
+    assert (batches.free, batches.size) == (False, 5)
     x = numbers((10, 4))
     assert np.array_equal(xbarc.compile(model).write().run(x)["y"], np.maximum(x, 0))
 

@@ -5,41 +5,54 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Self
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import onnx
 
 from xbarc.api.chip_files import save_cells
 from xbarc.api.data import Samples, samples_from_arrays
-from xbarc.api.evaluation import DataLike, Network, Progress, compare, samples_of
+from xbarc.api.evaluation import DataLike, Network, Progress, Tell, compare, layer_snr_db, part_of, samples_of
 from xbarc.api.machines import batch_size, build_machine
 from xbarc.api.metrics import Metric, parse_metric
 from xbarc.api.reference import open_reference
 from xbarc.api.setting import Setting
 from xbarc.api.source import ModelLike
 from xbarc.api.times import seconds_of
-from xbarc.api.writing import Reading, Written, read_chip
-from xbarc.devices.device import ReadNoise
-from xbarc.errors import UsageError
+from xbarc.api.writing import Reading, Written, check_reading, read_chip
+from xbarc.devices.catalogue import device_text
+from xbarc.devices.device import Device, ReadNoise
+from xbarc.devices.ideal import IdealDevice
+from xbarc.errors import DataError, UsageError
 from xbarc.ir.graph import Graph
 from xbarc.ir.layer import layers
+from xbarc.ir.samples import outputs_join
 from xbarc.onnx_io.program import StoredProgram, write_program
 from xbarc.report.evaluation import ChipFigure, Evaluation, Figure
 from xbarc.runtime.host import HostModel
 from xbarc.runtime.layer_plan import LayerNoise
 from xbarc.runtime.layer_run import Place
+from xbarc.runtime.machine import Machine
+from xbarc.units import format_duration
+
+if TYPE_CHECKING:
+    from xbarc.api.series import ChipSeries
 
 
 class Chip:
     """A program on one chip, read at one time. Made by :meth:`xbarc.api.program.Program.write`.
 
     Looking at a chip at another time, or with compensation, gives another object; the cells stay as they were written.
+    They are read when the chip is first used, so that looking costs nothing.
 
     Args:
         setting: the program and how it runs.
         written: the cells; ``None`` on the ideal device, where every cell holds its target and nothing is drawn.
         reading: the time, and what is done about noise and drift.
+
+    Raises:
+        UsageError: a reading that the device cannot speak of.
     """
 
     def __init__(self, setting: Setting, written: Written | None = None, reading: Reading | None = None) -> None:
@@ -47,19 +60,17 @@ class Chip:
         self.written = written
         self.reading = reading or Reading()
         self._batch_size = batch_size(setting.graph)
-        if written is None:
-            self._graph, noise = setting.graph, {}
-        else:
-            self._graph, noise = read_chip(setting.graph, setting.hardware, written, self.reading)
-        self._noise = noise
-        self._machine, self._fetched = build_machine(
-            self._graph, noise=noise, threads=setting.threads, optimization=setting.optimization
-        )
+        check_reading(self.device, self.reading)
+
+    @property
+    def device(self) -> Device:
+        """What the cells are made of."""
+        return IdealDevice() if self.written is None else self.written.device
 
     @property
     def noisy(self) -> bool:
         """Whether something is drawn anew at every read."""
-        return bool(self._noise)
+        return bool(self._cells[1])
 
     def at(self, time: float | str) -> Self:
         """The chip at a time: seconds from the device's reference moment on, or a text such as ``"1d"``.
@@ -76,6 +87,14 @@ class Chip:
     def with_read_noise(self, read_noise: ReadNoise) -> Self:
         """The chip with another convention of what of the cells' read noise is frozen."""
         return self._looked_at(read_noise=read_noise)
+
+    def with_inference_time(self, inference: float | str) -> Self:
+        """The chip with inferences of another duration, seconds or a text: it parts slow from fast read noise.
+
+        Raises:
+            UsageError: a duration that is not above 0 or cannot be read.
+        """
+        return self._looked_at(inference_s=seconds_of(inference))
 
     def run(
         self, inputs: Mapping[str, np.ndarray] | np.ndarray | Samples, *, repeat: int = 0, first_sample: int = 0
@@ -96,6 +115,12 @@ class Chip:
         pieces = list(self.run_batches(samples, repeat=repeat, first_sample=first_sample))
         if len(pieces) == 1:
             return pieces[0]
+        if not outputs_join(self.setting.graph):
+            raise DataError(
+                "the outputs of several batches cannot be joined: not every output has its samples along axis 0",
+                where=f"{samples.count} samples for a model that takes {self._batch_size} at a time",
+                fix="run one batch at a time",
+            )
         return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
     def run_batches(
@@ -111,9 +136,9 @@ class Chip:
 
     def run_batch(self, batch: Mapping[str, np.ndarray], place: Place | None = None) -> dict[str, np.ndarray]:
         """Outputs of one batch, run at once; ``place`` says where it stands in its data set."""
-        results = self._machine.run(batch, place=place or Place())
-        names = self.setting.graph.output_names
-        return {name: results[fetched] for name, fetched in zip(names, self._fetched, strict=True)}
+        machine, fetched = self._machine
+        results = machine.run(batch, place=place or Place())
+        return {name: results[found] for name, found in zip(self.setting.graph.output_names, fetched, strict=True)}
 
     def model(self) -> onnx.ModelProto:
         """The deterministic part of the chip at its time as an ONNX model that onnxruntime executes.
@@ -127,7 +152,7 @@ class Chip:
                 "seed": self.written.seed,
                 **dataclasses.asdict(self.reading),
             }
-        return write_program(StoredProgram(self._graph, facts))
+        return write_program(StoredProgram(self._cells[0], facts))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the cells to a file, to be read back by :meth:`xbarc.api.program.Program.load_chip`.
@@ -138,29 +163,25 @@ class Chip:
         """
         if self.written is None:
             raise UsageError("a chip on the ideal device has nothing to save", fix="save its program")
-        save_cells(path, self.setting.graph, self.written)
+        save_cells(path, self.setting.graph, self.setting.hardware, self.written)
 
     def layer_snr(self, inputs: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """Signal-to-noise ratio of each layer's output against the ideal device, in decibels, for one batch."""
-        ideal, wanted = self._layer_outputs(self.setting.graph, {}, inputs)
-        actual, found = self._layer_outputs(self._graph, self._noise, inputs)
-        ratios = {}
-        for layer, before, after in zip(layers(self.setting.graph), wanted, found, strict=True):
-            signal = float(np.square(ideal[before], dtype=np.float64).sum())
-            error = float(np.square(ideal[before] - actual[after], dtype=np.float64).sum())
-            ratios[layer.name] = float(10 * np.log10(signal / error)) if signal and error else float("inf")
-        return ratios
+        """Signal-to-noise ratio of each layer's output against the ideal device, in decibels, for one batch.
+
+        Errors of earlier layers are part of a layer's error. Infinite where there is none.
+        """
+        return self._layer_snr(inputs, Chip(self.setting)._layer_outputs(inputs))
 
     def evaluate(
         self,
         inputs: DataLike,
         labels: Any = None,
         *,
-        chips: Sequence[Chip] = (),
+        chips: Sequence[Chip] | ChipSeries = (),
         metric: str | Metric = "top-1",
         output: str | None = None,
         reference: ModelLike | None = None,
-        progress: Progress | None = None,
+        progress: Tell | None = None,
     ) -> Evaluation:
         """How well chips do beside the network that their program was compiled from.
 
@@ -168,16 +189,17 @@ class Chip:
             inputs: a data file or folder, arrays by input name, one array, or batches (``(inputs, labels)`` pairs where
                 the metric needs labels). Where several chips are evaluated, they are read once for each.
             labels: of the samples, where ``inputs`` are arrays.
-            chips: written chips to evaluate too; this one by default, unless it is ideal.
+            chips: written chips to evaluate too, one after the other; this one by default, unless it is ideal. Of a
+                :class:`~xbarc.api.series.ChipSeries` only one takes memory at a time.
             metric: ``top-1``, ``top-K``, ``agreement``, ``mse``, ``snr`` (dB) or ``module:function``.
             output: which output to judge; the first by default.
             reference: the float network; by default the program's source, where it still is what it was.
-            progress: told after each batch.
+            progress: told what is evaluated, and how much of all that there is to do.
 
         Raises:
-            DataError: data that do not fit.
+            DataError: data that do not fit, or that can be read only once where chips are evaluated.
             ModelError: a reference that cannot be read, or is another network.
-            UsageError: an unknown metric or output.
+            UsageError: an unknown metric or output, or an ideal chip among ``chips``.
         """
         judge = parse_metric(metric) if isinstance(metric, str) else metric
         setting = self.setting
@@ -186,33 +208,36 @@ class Chip:
         names = [spec.name for spec in setting.specs]
         source, reason = open_reference(reference, setting.origin, inputs=names, output=chosen, threads=setting.threads)
         floating_network = None if source is None else _network(source, chosen)
+        ideal = self if self.written is None else Chip(setting)
+        written = chips or ([self] if self.written is not None else [])
         figures, floating, count = compare(
-            {
-                "quantized": self._without_tiles(chosen),
-                "ideal": (self if self.written is None else Chip(setting))._network(chosen),
-            },
+            {"quantized": self._without_tiles(chosen), "ideal": ideal._network(chosen)},
             floating_network,
             samples,
             judge,
             batch_size=self._batch_size,
-            progress=progress,
+            progress=part_of(progress, "ideal device", 0, 1 + len(written)),
         )
         if floating is None:
             floating = Figure(None, reason)
         elif judge.needs_reference:
             floating = Figure(None, f"the float network is itself the reference of {judge.name}")
-        found = []
-        for chip in chips or ([self] if self.written is not None else []):
+        first = next(samples.batches(min(self._batch_size or count, _SNR_SAMPLES))) if written else {}
+        wanted = ideal._layer_outputs(first) if written else []
+
+        def judged(number: int, chip: Chip) -> ChipFigure:
             results, _, _ = compare(
                 {"chip": chip._network(chosen)},
                 floating_network,
                 samples,
                 judge,
                 batch_size=self._batch_size,
-                progress=progress,
+                progress=part_of(progress, chip._words(), number, 1 + len(written)),
             )
-            first = next(iter(samples.batches(min(self._batch_size or count, _SNR_SAMPLES))))
-            found.append(chip._figure(results["chip"], chip.layer_snr(first)))
+            return chip._figure(results["chip"], chip._layer_snr(first, wanted))
+
+        # Not a loop: its variable would keep one chip in memory while the next is written.
+        found = tuple(map(judged, range(1, 1 + len(written)), written))
         return Evaluation(
             metric=judge.name,
             unit=judge.unit,
@@ -223,22 +248,38 @@ class Chip:
             quantized=figures["quantized"],
             ideal=figures["ideal"],
             calibrated=setting.calibrated,
-            chips=tuple(found),
+            chips=found,
+            snr_samples=len(next(iter(first.values()))) if first else 0,
         )
+
+    @cached_property
+    def _cells(self) -> tuple[Graph, dict[str, LayerNoise]]:
+        """The program with what the cells hold, and the noise of each read."""
+        setting = self.setting
+        if self.written is None:
+            return setting.graph, {}
+        return read_chip(setting.graph, setting.hardware, self.written, self.reading)
+
+    @cached_property
+    def _machine(self) -> tuple[Machine, list[str]]:
+        graph, noise = self._cells
+        return build_machine(graph, noise=noise, threads=self.setting.threads, optimization=self.setting.optimization)
 
     def _looked_at(self, **changes: Any) -> Self:
         return type(self)(self.setting, self.written, dataclasses.replace(self.reading, **changes))
 
+    def _words(self) -> str:
+        seed = "ideal" if self.written is None else self.written.seed
+        return f"chip {seed} at {format_duration(self.reading.time_s)}{', compensated' * self.reading.compensated}"
+
     def _figure(self, figure: Figure, snr: dict[str, float]) -> ChipFigure:
         if self.written is None:
             raise UsageError("the ideal device has no chips to tell apart", fix="write on another device")
-        device = self.written.device
         return ChipFigure(
-            device=device.name,
-            t0_s=device.t0_s,
+            device=device_text(self.device),
+            t0_s=self.device.t0_s,
+            **dataclasses.asdict(self.reading),
             seed=self.written.seed,
-            time_s=self.reading.time_s,
-            compensated=self.reading.compensated,
             figure=figure,
             layer_snr_db=snr,
         )
@@ -252,12 +293,17 @@ class Chip:
         name = fetched[self.setting.graph.output_names.index(output)]
         return lambda batch, first: machine.run(batch)[name]
 
-    def _layer_outputs(
-        self, graph: Graph, noise: Mapping[str, LayerNoise], inputs: Mapping[str, np.ndarray]
-    ) -> tuple[dict[str, np.ndarray], list[str]]:
+    def _layer_outputs(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        graph, noise = self._cells
         outputs = [layer.output for layer in layers(graph)]
         machine, fetched = build_machine(graph, outputs, noise=noise, threads=self.setting.threads)
-        return machine.run(inputs), fetched
+        results = machine.run(inputs)
+        return [results[name] for name in fetched]
+
+    def _layer_snr(self, inputs: Mapping[str, np.ndarray], wanted: list[np.ndarray]) -> dict[str, float]:
+        """By the outputs that the ideal device gives for these inputs."""
+        found = zip(layers(self.setting.graph), wanted, self._layer_outputs(inputs), strict=True)
+        return {layer.name: layer_snr_db(ideal, actual) for layer, ideal, actual in found}
 
     def _output(self, name: str | None) -> str:
         names = self.setting.graph.output_names

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from typing import Any
 
 import numpy as np
 
 from xbarc.api.files import array_names, read_array, write_npz
-from xbarc.api.writing import Written, digest
+from xbarc.api.writing import Written, check_seed, digest
 from xbarc.devices.catalogue import device_text, find_device
+from xbarc.devices.device import Device
 from xbarc.errors import DataError, UsageError
+from xbarc.hardware.schema import Hardware
 from xbarc.ir.graph import Graph
 from xbarc.ir.layer import Layer, layers
 from xbarc.runtime.cells import Cells
@@ -19,16 +22,18 @@ from xbarc.runtime.cells import Cells
 _SCHEMA = 1
 _FACTS = "facts"
 
+_Path = str | os.PathLike[str]
 
-def save_cells(path: str | os.PathLike[str], graph: Graph, written: Written) -> None:
-    """Write a chip to an ``.npz``: ``facts`` (JSON as bytes), and three arrays a layer.
+
+def save_cells(path: _Path, graph: Graph, hardware: Hardware, written: Written) -> None:
+    """Write a chip to an ``.npz``: ``facts`` (JSON as bytes), and two arrays a layer, three where cells may be stuck.
 
     Raises:
         XbarcError: the file cannot be written.
     """
     facts = {
         "schema": _SCHEMA,
-        "program": digest(graph),
+        "program": digest(graph, hardware),
         "device": device_text(written.device),
         "seed": written.seed,
     }
@@ -42,42 +47,44 @@ def save_cells(path: str | os.PathLike[str], graph: Graph, written: Written) -> 
     write_npz(path, [arrays])
 
 
-def load_cells(path: str | os.PathLike[str], graph: Graph) -> Written:
-    """Read a chip that was written with the program of this graph.
+def load_cells(path: _Path, graph: Graph, hardware: Hardware) -> Written:
+    """Read a chip that was written with the program of this graph and hardware.
 
     Raises:
         DataError: the file is missing or damaged, or the chip was written with another program.
     """
     names = array_names(path)
     facts = _facts(path, names)
-    if facts["program"] != digest(graph):
+    if facts["program"] != digest(graph, hardware):
         raise DataError(
             "the chip was written with another program",
             where=os.fspath(path),
             fix="load it with the program that it was written with",
         )
-    found = {}
-    for number, layer in enumerate(layers(graph)):
-        programmed = _array(path, names, f"{number}.programmed", layer)
-        nu = _array(path, names, f"{number}.nu", layer)
-        stuck = _array(path, names, f"{number}.stuck", layer) if f"{number}.stuck" in names else None
-        found[layer.name] = Cells(
-            programmed.astype(np.float32), nu.astype(np.float32), None if stuck is None else stuck.astype(bool)
-        )
-    try:
-        return Written(find_device(facts["device"]), int(facts["seed"]), found)
-    except (UsageError, TypeError, ValueError) as error:
-        raise _damaged(path, str(error)) from error
+    device = _device(path, facts)
+    stuck = device.stuck_at_gmin > 0 or device.stuck_at_gmax > 0
+    return Written(
+        device,
+        facts["seed"],
+        {
+            layer.name: Cells(
+                programmed=_array(path, names, f"{number}.programmed", layer, np.float32),
+                nu=_array(path, names, f"{number}.nu", layer, np.float32),
+                stuck=_array(path, names, f"{number}.stuck", layer, np.uint8).astype(bool) if stuck else None,
+            )
+            for number, layer in enumerate(layers(graph))
+        },
+    )
 
 
-def _facts(path: str | os.PathLike[str], names: list[str]) -> dict[str, str]:
+def _facts(path: _Path, names: list[str]) -> dict[str, Any]:
     if _FACTS not in names:
         raise DataError("this is no saved chip", where=os.fspath(path), fix="save one with chip.save")
     try:
-        facts = json.loads(read_array(path, _FACTS).astype(np.uint8).tobytes())
+        facts = json.loads(read_array(path, _FACTS).tobytes())
         schema = int(facts["schema"])
         lacking = {"program", "device", "seed"} - set(facts)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise _damaged(path, "its facts cannot be read") from error
     if schema > _SCHEMA:
         raise DataError(f"the chip was saved by a newer xbarc: schema {schema}", where=os.fspath(path), fix="upgrade")
@@ -86,14 +93,24 @@ def _facts(path: str | os.PathLike[str], names: list[str]) -> dict[str, str]:
     return dict(facts)
 
 
-def _array(path: str | os.PathLike[str], names: list[str], name: str, layer: Layer) -> np.ndarray:
+def _device(path: _Path, facts: dict[str, Any]) -> Device:
+    try:
+        check_seed(facts["seed"])
+        return find_device(str(facts["device"]))
+    except UsageError as error:
+        raise _damaged(path, error.what) from error
+
+
+def _array(path: _Path, names: list[str], name: str, layer: Layer, dtype: type[np.generic]) -> np.ndarray:
     if name not in names:
         raise _damaged(path, f"it lacks {name!r}")
-    array = read_array(path, name)
-    if array.shape != layer.read.levels.shape or array.dtype.kind not in "fu":
-        raise _damaged(path, f"{name!r} is {array.dtype} {array.shape}, expected {layer.read.levels.shape}")
+    array, shape = read_array(path, name), layer.read.levels.shape
+    if array.shape != shape or array.dtype != dtype:
+        raise _damaged(path, f"{name!r} is {array.dtype} {array.shape}, expected {np.dtype(dtype)} {shape}")
+    if not np.all(np.isfinite(array)) or np.any(array < 0):
+        raise _damaged(path, f"{name!r} holds numbers that no cell has")
     return array
 
 
-def _damaged(path: str | os.PathLike[str], what: str) -> DataError:
+def _damaged(path: _Path, what: str) -> DataError:
     return DataError(f"the chip file is damaged: {what}", where=os.fspath(path), fix="write the chip again")

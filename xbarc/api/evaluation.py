@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from xbarc.api.data import InputSpec, Samples, open_data, samples_from_arrays, samples_from_batches
-from xbarc.api.metrics import Accumulator, Agreement, Metric, TopK
+from xbarc.api.metrics import Accumulator, Agreement, Metric, TopK, decibels
 from xbarc.report.evaluation import Figure
 
 #: Told after each batch: samples done, and samples in all where that is known.
 Progress = Callable[[int, int | None], None]
+#: Told what is going on, steps done, and steps in all where that is known.
+Tell = Callable[[str, int, int | None], None]
 #: What is evaluated: inputs of one batch, and the number of its first sample, to the output that is judged.
 Network = Callable[[Mapping[str, np.ndarray], int], np.ndarray]
 #: Data in any of the forms that :meth:`xbarc.api.chip.Chip.evaluate` takes.
@@ -58,6 +60,24 @@ def compare(
         if progress is not None:
             progress(done, samples.count)
     return {name: run.figure() for name, run in runs.items()}, exact.figure() if reference else None, done
+
+
+def part_of(tell: Tell | None, doing: str, number: int, parts: int) -> Progress | None:
+    """The progress of one of several equal parts of a job, told as that of the whole."""
+    if tell is None:
+        return None
+
+    def told(done: int, of: int | None) -> None:
+        tell(doing, number * (of or 0) + done, None if of is None else parts * of)
+
+    return told
+
+
+def layer_snr_db(ideal: np.ndarray, actual: np.ndarray) -> float:
+    """Signal-to-noise ratio of a layer's output against the ideal device."""
+    signal = np.square(ideal, dtype=np.float64).sum()
+    error = np.square(np.subtract(ideal, actual, dtype=np.float64)).sum()
+    return decibels(float(signal), float(error))
 
 
 def samples_of(data: DataLike, labels: Any, specs: Sequence[InputSpec], metric: Metric) -> Samples:

@@ -11,9 +11,12 @@ from onnx import numpy_helper
 
 from xbarc.ir.graph import Graph, Value
 from xbarc.ir.naming import unique_names
+from xbarc.ir.operators import MatVec
 from xbarc.ir.regions import HostRegion, schedule
 from xbarc.ir.samples import batching
+from xbarc.ir.stages import Stage
 from xbarc.ir.types import TensorType
+from xbarc.ir.work import host_macs
 from xbarc.onnx_io.emit import region_model
 from xbarc.runtime.host import HostModel, Optimization
 from xbarc.runtime.layer_plan import LayerNoise, layer_plan
@@ -50,7 +53,10 @@ def build_machine(
     for part in schedule(graph, keep=wanted):
         if isinstance(part, HostRegion):
             model = region_model(part.operators, part.inputs, part.outputs, names, graph.opsets)
-            host = HostModel(model.SerializeToString(), threads=threads, optimization=optimization)
+            # onnxruntime parts a product among its threads by the size of the batch, and so would its rounding.
+            products = any(isinstance(op, MatVec) or host_macs(op) != 0 for op in part.operators)
+            alone = products and graph.stage >= Stage.TILES
+            host = HostModel(model.SerializeToString(), threads=1 if alone else threads, optimization=optimization)
             steps.append(HostStep(host, _names(part.inputs, names), _names(part.outputs, names)))
         else:
             _keep_constant(part.input, names, constants)

@@ -175,7 +175,7 @@ class SignalToNoise(Metric):
         return "snr"
 
     def start(self) -> Accumulator:
-        return _Squares(self.name, lambda signal, error, elements: _decibels(signal, error))
+        return _Squares(self.name, lambda signal, error, elements: decibels(signal, error))
 
 
 @dataclass(frozen=True)
@@ -308,7 +308,8 @@ class _Collected(Accumulator):
             ) from error
 
 
-def _decibels(signal: float, error: float) -> float:
+def decibels(signal: float, error: float) -> float:
+    """A ratio of powers; infinite without an error, minus infinite with nothing but."""
     if error == 0:
         return math.inf
     return 10 * (math.log10(signal) - math.log10(error)) if signal else -math.inf

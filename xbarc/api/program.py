@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,9 +16,11 @@ from xbarc.api.data import InputSpec
 from xbarc.api.files import atomic_path, atomic_paths
 from xbarc.api.machines import default_threads
 from xbarc.api.reference import Origin
+from xbarc.api.series import ChipSeries
 from xbarc.api.setting import Setting
 from xbarc.api.source import input_specs
-from xbarc.api.writing import check_seed, write_chip
+from xbarc.api.times import seconds_of
+from xbarc.api.writing import Reading, check_seed, write_chip
 from xbarc.devices.catalogue import find_device
 from xbarc.devices.ideal import IdealDevice
 from xbarc.errors import HardwareError, ProgramError
@@ -30,6 +32,7 @@ from xbarc.onnx_io.program import StoredProgram, read_program, write_program
 from xbarc.report.utilisation import UtilisationReport, is_calibrated, utilisation_report
 
 if TYPE_CHECKING:
+    from xbarc.devices.device import ReadNoise
     from xbarc.runtime.host import Optimization
 
 #: Weights beyond this many bytes go to a file beside the program: protobuf ends at 2 GiB.
@@ -105,6 +108,40 @@ class Program:
             return Chip(setting)
         return Chip(setting, write_chip(self.graph, self.hardware, found, seed=int(seed)))
 
+    def series(
+        self,
+        device: str,
+        *,
+        seeds: Sequence[int],
+        times: Iterable[float | str] = (0.0,),
+        compensated: Iterable[bool] = (False,),
+        read_noise: ReadNoise = "split",
+        inference: float | str = 1e-3,
+        threads: int | None = None,
+        optimization: Optimization = "basic",
+    ) -> ChipSeries:
+        """The program on many chips, each at several times: for :meth:`Chip.evaluate`, or to go through.
+
+        Args:
+            device: as for :meth:`write`, and not the ideal one.
+            seeds: one a chip.
+            times: seconds from the device's reference moment on, or texts such as ``"1d"``.
+            compensated: without global drift compensation, with it, or both.
+            read_noise: which part of the cells' noise is frozen.
+            inference: how long one takes, which parts slow from fast noise.
+            threads, optimization: as for :meth:`write`.
+
+        Raises:
+            UsageError: what :meth:`write` and :meth:`Chip.at` refuse; nothing to do, or something twice.
+        """
+        instants, inference_s = [seconds_of(time) for time in times], seconds_of(inference)
+        readings = [
+            Reading(time_s=time_s, read_noise=read_noise, inference_s=inference_s, compensated=on)
+            for on in compensated
+            for time_s in instants
+        ]
+        return ChipSeries(self._setting(threads, optimization), find_device(device), seeds, readings)
+
     def load_chip(
         self, path: str | os.PathLike[str], *, threads: int | None = None, optimization: Optimization = "basic"
     ) -> Chip:
@@ -113,7 +150,7 @@ class Program:
         Raises:
             DataError: the file is damaged, or the chip was written with another program.
         """
-        return Chip(self._setting(threads, optimization), load_cells(path, self.graph))
+        return Chip(self._setting(threads, optimization), load_cells(path, self.graph, self.hardware))
 
     def _setting(self, threads: int | None, optimization: Optimization) -> Setting:
         return Setting(

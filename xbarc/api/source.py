@@ -12,7 +12,7 @@ from xbarc.api.data import InputSpec
 from xbarc.errors import ModelError
 from xbarc.ir.graph import Graph
 from xbarc.ir.types import TensorType
-from xbarc.onnx_io.files import file_hash, read_file
+from xbarc.onnx_io.files import file_hash, read_file, refuse_unloaded
 from xbarc.onnx_io.import_graph import import_graph
 from xbarc.onnx_io.prepare import content_hash, prepare
 from xbarc.onnx_io.program import is_program
@@ -43,6 +43,7 @@ def read_source(model: ModelLike) -> Source:
     """
     if isinstance(model, onnx.ModelProto):
         proto, path, where = model, None, "the given model"
+        refuse_unloaded(model, where=where)
         digest = content_hash(model)
     else:
         path = Path(model)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xbarc.devices.device import Device, ReadNoise, check_time
-from xbarc.errors import UsageError
+from xbarc.devices.device import Device, ReadNoise, check_inference, check_read_noise, check_time
+from xbarc.errors import InternalError, UsageError
 from xbarc.hardware.schema import Hardware
 from xbarc.ir.graph import Graph
 from xbarc.ir.layer import Layer, layers
@@ -80,10 +80,8 @@ def read_chip(
     noise = {}
     for layer in layers(chip):
         state = _state(layer, written, span, reading, reading.time_s)
-        if reading.compensated and layer.rescale.scale is not None:
-            before = _state(layer, written, span, reading, 0.0)
-            factor = _mean_weight(layer, before) / (_mean_weight(layer, state) or 1.0)
-            layer.rescale.scale = (layer.rescale.scale * np.float32(factor)).astype(np.float32)
+        if reading.compensated:
+            _compensate(layer, _state(layer, written, span, reading, 0.0), state)
         _put(layer, state)
         noise[layer.name] = LayerNoise(written.seed, state.fast_variance, hardware.adc.noise_lsb)
     return chip, {
@@ -97,6 +95,18 @@ def conductances(hardware: Hardware) -> Conductances:
     return Conductances(cell.g_min, cell.g_max, cell.g_step or cell.g_max - cell.g_min)
 
 
+def check_reading(device: Device, reading: Reading) -> None:
+    """Refuse a reading that a device cannot speak of.
+
+    Raises:
+        UsageError: a time before 0 or beyond what the device's model speaks of, an inference without duration, or an
+            unknown convention of read noise.
+    """
+    check_time(device, reading.time_s)
+    check_read_noise(reading.read_noise)
+    check_inference(reading.inference_s)
+
+
 def check_seed(seed: int) -> None:
     """Refuse what is no seed.
 
@@ -107,9 +117,9 @@ def check_seed(seed: int) -> None:
         raise UsageError(f"the seed is {seed!r}", fix="give an integer from 0 to 2**64 - 1")
 
 
-def digest(graph: Graph) -> str:
-    """What tells one program from another: the hash of its text, which holds hashes of its arrays."""
-    return hashlib.sha256(print_graph(graph).encode()).hexdigest()
+def digest(graph: Graph, hardware: Hardware) -> str:
+    """What tells one program from another: the hash of its text, which holds hashes of its arrays, and of its range."""
+    return hashlib.sha256(f"{print_graph(graph)}\n{conductances(hardware)}".encode()).hexdigest()
 
 
 def _state(layer: Layer, written: Written, span: Conductances, reading: Reading, time_s: float) -> CellState:
@@ -129,6 +139,14 @@ def _put(layer: Layer, state: CellState) -> None:
     layer.read.levels = state.levels
     layer.read.double = state.double
     layer.read.grid = state.grid if layer.dac.codes is not None else None
+
+
+def _compensate(layer: Layer, before: CellState, now: CellState) -> None:
+    if layer.adc.range is None:
+        raise InternalError(f"layer {layer.name!r} has no range to be rescaled")
+    mean = _mean_weight(layer, now)
+    layer.rescale.unit_scale = layer.rescale.unit_scale * (_mean_weight(layer, before) / mean if mean else 1.0)
+    layer.rescale.scale = (layer.rescale.unit_scale * layer.adc.range.lsb).astype(np.float32)
 
 
 def _mean_weight(layer: Layer, state: CellState) -> float:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
+
+from xbarc.errors import UsageError
 
 ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="An ONNX model.", show_default=False)]
 ProgramArgument = Annotated[
@@ -23,8 +25,57 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY.PATH=VALUE", help="Change a value of the hardware. May be repeated."),
 ]
-DeviceOption = Annotated[str, typer.Option("--device", metavar="NAME", help="What cells are made of.")]
+DeviceOption = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="NAME[:KEY=VALUE,...]",
+        help="What cells are made of, with parameters; 'xbarc device list' lists devices.",
+    ),
+]
+SeedOption = Annotated[
+    int | None, typer.Option("--seed", metavar="N", min=0, help="Of the chip; 0 by default. One seed is one chip.")
+]
+ReadNoiseOption = Annotated[
+    Literal["split", "per-read", "frozen"] | None,
+    typer.Option(
+        "--read-noise",
+        help="What of the cells' read noise is drawn anew at every read: what is faster than an inference, all of it, "
+        "or nothing; split by default.",
+    ),
+]
+InferenceTimeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--inference-time", metavar="TIME", help="How long an inference takes, for --read-noise split; 1ms by default."
+    ),
+]
 ThreadsOption = Annotated[
-    int | None, typer.Option("--threads", metavar="N", min=1, help="Threads to use; all processors by default.")
+    int | None,
+    typer.Option("--threads", metavar="N", min=1, max=256, help="Threads to use; all processors by default."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def has_chips(device: str, **given: object) -> bool:
+    """Whether a device has chips that differ, so that options about them mean something.
+
+    Args:
+        device: as it was given.
+        given: values of these options by name; ``None`` where one was not given.
+
+    Raises:
+        UsageError: an unknown device, or an option that means nothing for the ideal one.
+    """
+    from xbarc.devices.catalogue import find_device
+    from xbarc.devices.ideal import IdealDevice
+
+    if not isinstance(find_device(device), IdealDevice):
+        return True
+    idle = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]
+    if idle:
+        raise UsageError(
+            f"the ideal device is the same on every chip, at every time: {', '.join(idle)} would change nothing",
+            fix="name another device, as in --device pcm, or leave these options out",
+        )
+    return False

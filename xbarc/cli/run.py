@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import typer
 
-from xbarc.cli.options import DeviceOption, ProgramArgument, ThreadsOption
+from xbarc.cli.options import (
+    DeviceOption,
+    InferenceTimeOption,
+    ProgramArgument,
+    ReadNoiseOption,
+    SeedOption,
+    ThreadsOption,
+    has_chips,
+)
 
 RUN_EXAMPLE: Final = "xbarc run resnet.xbar.onnx --input images.npz --output scores.npz"
 
@@ -24,19 +32,47 @@ def run(
         Path, typer.Option("--output", metavar="NPZ", help="Where to write the outputs, by name.", show_default=False)
     ],
     device: DeviceOption = "ideal",
+    seed: SeedOption = None,
+    time: Annotated[
+        str | None,
+        typer.Option("--time", metavar="TIME", help="When to read the chip, as in 1d after programming; 0 by default."),
+    ] = None,
+    compensation: Annotated[
+        Literal["off", "on"] | None,
+        typer.Option("--compensation", help="One factor a layer against drift; off by default."),
+    ] = None,
+    read_noise: ReadNoiseOption = None,
+    inference_time: InferenceTimeOption = None,
     threads: ThreadsOption = None,
 ) -> None:
-    """Run a program on inputs, and write its outputs."""
+    """Run a program on inputs, and write its outputs.
+
+    On the ideal device, or on one chip of another device at one time.
+    """
     from xbarc.api.data import open_data
     from xbarc.api.files import check_output, write_npz
     from xbarc.api.program import load
     from xbarc.cli.terminal import progress, warn
 
     check_output(output)
+    has_chips(
+        device,
+        seed=seed,
+        time=time,
+        compensation=compensation,
+        read_noise=read_noise,
+        inference_time=inference_time,
+    )
     with progress():
         loaded = load(program)
     warn(loaded.report().warnings)
     with progress() as advance:
         samples = open_data(inputs, loaded.inputs)
-        chip = loaded.write(device, threads=threads)
+        chip = (
+            loaded.write(device, seed=seed or 0, threads=threads)
+            .at("0" if time is None else time)
+            .compensated(compensation == "on")
+            .with_read_noise(read_noise or "split")
+            .with_inference_time("1ms" if inference_time is None else inference_time)
+        )
         write_npz(output, chip.run_batches(samples, progress=lambda done, of: advance("running", done, of)))

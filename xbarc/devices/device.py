@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -158,9 +158,28 @@ def check_time(device: Device, t_s: float) -> None:
         )
 
 
-def _fast_share(device: Device, t_s: float, t_inference_s: float, read_noise: ReadNoise) -> float:
-    if not t_inference_s > 0:
+def check_inference(t_inference_s: float) -> None:
+    """Refuse what is no duration of an inference.
+
+    Raises:
+        UsageError: ``t_inference_s`` is not above 0, or not finite.
+    """
+    if not 0 < t_inference_s < math.inf:
         raise UsageError(f"an inference of {t_inference_s!r} s has no duration", fix="give a duration above 0")
+
+
+def check_read_noise(read_noise: str) -> None:
+    """Refuse what is no convention of read noise.
+
+    Raises:
+        UsageError: it is none of :data:`ReadNoise`.
+    """
+    if read_noise not in get_args(ReadNoise):
+        raise UsageError(f"unknown read noise {read_noise!r}", fix=f"choose one of {', '.join(get_args(ReadNoise))}")
+
+
+def _fast_share(device: Device, t_s: float, t_inference_s: float, read_noise: ReadNoise) -> float:
+    check_inference(t_inference_s)
     if read_noise == "split":
         return device.fast_share(t_s=t_s, t_inference_s=t_inference_s)
     return 1.0 if read_noise == "per-read" else 0.0

@@ -28,7 +28,7 @@ def unique_names(graph: Graph) -> dict[Value, str]:
                 if captured not in names and name not in taken:
                     names[captured] = name
                 taken.add(name)
-    fresh = _Fresh(taken)
+    fresh = FreshNames(taken)
     for operator in graph.operators():
         for value in (*_constants(operator), *operator.results):
             if value not in names:
@@ -65,7 +65,7 @@ def subgraphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
     return found
 
 
-class _Fresh:
+class FreshNames:
     """Gives each name once; remembers the last number of each, so that many equal hints do not take quadratic time."""
 
     def __init__(self, taken: Iterable[str]) -> None:

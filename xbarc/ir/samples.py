@@ -79,9 +79,14 @@ def batching(graph: Graph) -> Batching:
     fixed = {size for size in sizes if isinstance(size, int)}
     if fixed:
         return Batching(free=False, size=fixed.pop() if len(fixed) == 1 else None)
-    axes = sample_axes(graph)
     inputs_free = bool(graph.inputs) and all(value.shape for value in graph.inputs)
-    return Batching(free=inputs_free and all(axes.get(value) == 0 for value in graph.outputs), size=None)
+    return Batching(free=inputs_free and outputs_join(graph), size=None)
+
+
+def outputs_join(graph: Graph) -> bool:
+    """Whether outputs of several batches can be joined along axis 0."""
+    axes = sample_axes(graph)
+    return all(axes.get(value) == 0 for value in graph.outputs)
 
 
 def _layer_axis(operator: Operator, value: Value, axis: SampleAxis) -> SampleAxis:

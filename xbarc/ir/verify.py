@@ -52,7 +52,18 @@ _LAYER_RULES: Final[tuple[tuple[Stage, str, Callable[[Layer], bool]], ...]] = (
         lambda layer: len(layer.accumulate.slice_weights) == layer.read.levels.shape[0],
     ),
     (Stage.TILES, "one side that subtracts", lambda layer: layer.read.subtraction == layer.accumulate.subtraction),
-    (Stage.RANGED, "an ADC range", lambda layer: layer.adc.range is not None and layer.rescale.scale is not None),
+    (Stage.TILES, "a positive DAC step", lambda layer: _positive(layer.dac.scale)),
+    (
+        Stage.TILES,
+        "one bias a column",
+        lambda layer: layer.rescale.bias is None or _a_column(layer, layer.rescale.bias),
+    ),
+    (Stage.RANGED, "an ADC range", lambda layer: layer.adc.range is not None and _positive(layer.adc.range.lsb)),
+    (
+        Stage.RANGED,
+        "one output scale a column",
+        lambda layer: layer.rescale.scale is not None and _a_column(layer, layer.rescale.scale),
+    ),
     (Stage.PLACED, "a tile for each block", lambda layer: _placed(layer)),
 )
 
@@ -116,8 +127,18 @@ def _verify_exists(graph: Graph, value: Value, inputs: set[int], reader: str) ->
         raise InternalError(f"{reader} reads {value.hint!r}, which nothing in the graph makes")
 
 
+def _positive(number: float) -> bool:
+    return 0.0 < number < float("inf")
+
+
+def _a_column(layer: Layer, numbers: np.ndarray) -> bool:
+    return numbers.shape == (_columns(layer),) and bool(np.isfinite(numbers).all())
+
+
 def _levels_fit(layer: Layer) -> bool:
     levels, partition = layer.read.levels, layer.read.partition
+    if min(partition.rows, partition.columns, partition.groups, partition.block_rows, partition.block_columns) < 1:
+        return False
     return levels.ndim == 5 and levels.shape[2:] == (partition.stacked, partition.block_rows, partition.stack_columns)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Final
 
 import onnx
@@ -11,6 +12,7 @@ from xbarc.ir.graph import Value
 from xbarc.ir.layer import Layer
 from xbarc.ir.naming import subgraphs
 from xbarc.ir.operators import HostOp, MatVec
+from xbarc.ir.samples import SampleAxis
 from xbarc.ir.types import Dim
 from xbarc.ir.windows import Windows
 
@@ -46,10 +48,11 @@ def has_hidden_products(node: onnx.NodeProto) -> bool:
     return any(step.op_type in _COUNTED or has_hidden_products(step) for step in inner)
 
 
-def host_macs(operator: HostOp) -> int | None:
+def host_macs(operator: HostOp, axes: Mapping[Value, SampleAxis] | None = None) -> int | None:
     """Multiply-accumulates of one sample in a digital product, 0 for operators without products.
 
-    ``None`` where shapes are not known, and for operators whose products are not looked into.
+    ``None`` where shapes are not known, and for operators whose products are not looked into. The sample ``axes`` of values
+    tell which axis of the result does not count; a leading symbol is taken for it where they are not given.
     """
     if has_hidden_products(operator.node):
         return None
@@ -61,7 +64,9 @@ def host_macs(operator: HostOp) -> int | None:
             if left is None or result is None:
                 return None
             summed = left[0 if operator.attribute("transA", 0) else -1]
-            return _product([*result, summed])
+            along = (axes or {}).get(operator.results[0])
+            counted = [size for axis, size in enumerate(result) if axis != along]
+            return _product([*counted, summed])
         case "Conv":
             kernel = shapes[1]
             return None if kernel is None or result is None else _product([*result[1:], *kernel[1:]])

@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 from xbarc.errors import InternalError
 from xbarc.ir import types
 from xbarc.ir.graph import Operator, Value
-from xbarc.ir.naming import captured_values
+from xbarc.ir.naming import FreshNames, captured_values, inner_names
 from xbarc.ir.operators import HostOp, MatVec
 from xbarc.ir.types import OtherType, TensorType
 
@@ -23,10 +23,21 @@ Names = Mapping[Value, str]
 
 
 class Emitter:
-    """Collects the nodes and initializers of one model."""
+    """Collects the nodes and initializers of one model.
 
-    def __init__(self, names: Names) -> None:
+    Args:
+        names: of the values.
+        operators: that will be emitted; names that their subgraphs know are left to them.
+        reserved: further names that are taken.
+    """
+
+    def __init__(self, names: Names, operators: Iterable[Operator], *, reserved: Iterable[str] = ()) -> None:
+        taken = {*names.values(), *reserved}
+        for operator in operators:
+            if isinstance(operator, HostOp):
+                taken.update(operator.captures, inner_names(operator.node))
         self._names = names
+        self._fresh = FreshNames(taken)
         self._aliases: set[str] = set()
         self._constants: set[Value] = set()
         self.nodes: list[onnx.NodeProto] = []
@@ -45,8 +56,13 @@ class Emitter:
             self.initializers.append(tensor)
         return name
 
-    def tensor(self, name: str, array: np.ndarray) -> str:
+    def fresh(self, hint: str) -> str:
+        """A name that nothing in the model has."""
+        return self._fresh(hint)
+
+    def tensor(self, hint: str, array: np.ndarray) -> str:
         """Add an initializer; return its name."""
+        name = self.fresh(hint)
         self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
@@ -86,8 +102,9 @@ class Emitter:
                 self.node("MatMul", [source, weight], [result], name=product.name)
                 return
             bias = self.tensor(f"{result}.bias", product.bias.astype(np.float32))
-            self.node("MatMul", [source, weight], [f"{result}.product"], name=product.name)
-            self.node("Add", [f"{result}.product", bias], [result], name=f"{product.name}.bias")
+            unbiased = self.fresh(f"{result}.product")
+            self.node("MatMul", [source, weight], [unbiased], name=product.name)
+            self.node("Add", [unbiased, bias], [result], name=f"{product.name}.bias")
             return
         kernel = product.weight.transpose(0, 2, 1).reshape(
             groups * columns, rows // windows.kernel_size, *windows.kernel
@@ -119,15 +136,17 @@ def region_model(
     opsets: Mapping[str, int],
 ) -> onnx.ModelProto:
     """A model of some operators of a graph. Outputs that nothing in it makes (inputs, constants) are copied."""
-    emitter = Emitter(names)
-    for operator in operators:
+    steps = list(operators)
+    emitter = Emitter(names, steps)
+    for operator in steps:
         emitter.operator(operator)
     results = []
-    for index, value in enumerate(outputs):
+    for value in outputs:
         name = emitter.name(value)
         if value.producer is None:
-            emitter.node("Identity", [name], [f"{name}.copy{index}"])
-            name = f"{name}.copy{index}"
+            copied = emitter.fresh(f"{name}.copy")
+            emitter.node("Identity", [name], [copied])
+            name = copied
         results.append(value_info(name, value))
     graph = helper.make_graph(
         emitter.nodes, "region", [value_info(names[value], value) for value in inputs], results, emitter.initializers

@@ -47,11 +47,16 @@ def load_external_data(model: onnx.ModelProto, path: Path) -> None:
     for tensor in _tensors(model.graph):
         if not uses_external_data(tensor):
             continue
-        info = ExternalDataInfo(tensor)
         where = f"tensor {tensor.name!r} of {path}"
-        location = Path(info.location)
-        target = (folder / location).resolve()
-        if location.is_absolute() or not target.is_relative_to(folder):
+        try:
+            info = ExternalDataInfo(tensor)
+            location = Path(info.location)
+            target = (folder / location).resolve()
+        except (ValueError, AttributeError) as error:
+            raise ModelError(f"the place of external data cannot be read: {error}", where=where) from None
+        if (info.offset or 0) < 0 or (info.length or 0) < 0:
+            raise ModelError("external data has a negative offset or length", where=where, fix="export the model again")
+        if location.is_absolute() or ".." in location.parts or not target.is_relative_to(folder):
             raise ModelError(
                 f"external data lies outside the model's folder: {info.location!r}",
                 where=where,
@@ -71,9 +76,27 @@ def load_external_data(model: onnx.ModelProto, path: Path) -> None:
                 where=where,
                 fix="copy the file again, it is truncated",
             )
-        load_external_data_for_tensor(tensor, str(folder))
+        try:
+            load_external_data_for_tensor(tensor, str(folder))
+        except (OSError, ValueError, onnx.checker.ValidationError) as error:
+            raise ModelError(f"external data cannot be read: {error}", where=where) from None
         tensor.data_location = onnx.TensorProto.DEFAULT
         del tensor.external_data[:]
+
+
+def refuse_unloaded(model: onnx.ModelProto, *, where: str) -> None:
+    """Refuse a model in memory whose tensors are still in other files: nobody knows in which folder.
+
+    Raises:
+        ModelError: some are.
+    """
+    for tensor in _tensors(model.graph):
+        if uses_external_data(tensor):
+            raise ModelError(
+                f"the tensor {tensor.name!r} has its data in another file",
+                where=where,
+                fix="give the path of the model, or load its external data first",
+            )
 
 
 def file_hash(path: Path) -> str:

@@ -22,7 +22,7 @@ def import_graph(model: onnx.ModelProto, known_types: Mapping[str, onnx.TypeProt
     """The graph of a prepared model; without ``known_types``, what the model itself declares is known.
 
     Initializers become constants, also those that are listed as inputs. Nodes without a name get one from their type
-    and number.
+    and number; of equal names, all but the first get a mark at the end.
 
     Raises:
         ModelError: a node that reads what nothing makes.
@@ -46,9 +46,11 @@ def import_graph(model: onnx.ModelProto, known_types: Mapping[str, onnx.TypeProt
         if entry.name not in values:
             value = values[entry.name] = Value(entry.name, known.get(entry.name))
             graph.inputs.append(value)
-    taken = {node.name for node in source.node}
+    taken: set[str] = set()
+    given = {node.name for node in source.node}
     for number, node in enumerate(source.node):
-        name = node.name or _free_name(f"{node.op_type}_{number}", taken)
+        name = _free_name(node.name or f"{node.op_type}_{number}", taken if node.name else taken | given)
+        taken.add(name)
         captures = tuple(captured for captured in _outer_names(node) if captured in values)
         try:
             operands = [values[operand] if operand else None for operand in node.input]
@@ -59,7 +61,8 @@ def import_graph(model: onnx.ModelProto, known_types: Mapping[str, onnx.TypeProt
         bare = onnx.NodeProto()
         bare.CopyFrom(node)
         del bare.input[:], bare.output[:]
-        bare.name, bare.doc_string = name, ""
+        bare.name = name
+        bare.ClearField("doc_string")
         graph.add(HostOp(name=name, operands=list(operands), results=results, node=bare, captures=captures))
         values.update((result.hint, result) for result in results if result.hint)
     for entry in source.output:
@@ -89,7 +92,6 @@ def _outer_names(node: onnx.NodeProto) -> list[str]:
 def _free_name(name: str, taken: set[str]) -> str:
     while name in taken:
         name += "_"
-    taken.add(name)
     return name
 
 

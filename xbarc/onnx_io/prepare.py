@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import onnx
 import onnx.inliner
 import onnx.version_converter
-from onnx import helper
+import onnxruntime as ort
+from onnx import TensorProto, helper
 
 from xbarc.errors import ModelError
 
@@ -16,6 +18,24 @@ from xbarc.errors import ModelError
 OLDEST_OPSET = 13
 #: The oldest opset that layer functions can be written for, where the converter fails.
 OLDEST_FUNCTION_OPSET = 11
+
+#: Element types by onnxruntime's names for them.
+_ELEMENTS = {
+    "tensor(float)": TensorProto.FLOAT,
+    "tensor(double)": TensorProto.DOUBLE,
+    "tensor(float16)": TensorProto.FLOAT16,
+    "tensor(bfloat16)": TensorProto.BFLOAT16,
+    "tensor(int64)": TensorProto.INT64,
+    "tensor(int32)": TensorProto.INT32,
+    "tensor(int16)": TensorProto.INT16,
+    "tensor(int8)": TensorProto.INT8,
+    "tensor(uint64)": TensorProto.UINT64,
+    "tensor(uint32)": TensorProto.UINT32,
+    "tensor(uint16)": TensorProto.UINT16,
+    "tensor(uint8)": TensorProto.UINT8,
+    "tensor(bool)": TensorProto.BOOL,
+    "tensor(string)": TensorProto.STRING,
+}
 
 _LARGE = 4096  # bytes; a tensor above this size tells shape inference nothing but its type
 
@@ -49,7 +69,34 @@ def prepare(model: onnx.ModelProto, *, where: str) -> PreparedModel:
     except onnx.shape_inference.InferenceError as error:
         raise ModelError(f"shapes do not fit together: {_first_line(error)}", where=where) from None
     graph = inferred.graph
-    return PreparedModel(model, {entry.name: entry.type for entry in (*graph.value_info, *graph.input, *graph.output)})
+    types = {entry.name: entry.type for entry in (*graph.value_info, *graph.input, *graph.output)}
+    types |= _asked_types(inferred, types)
+    return PreparedModel(model, types)
+
+
+def _asked_types(model: onnx.ModelProto, known: Mapping[str, onnx.TypeProto]) -> dict[str, onnx.TypeProto]:
+    """Types that ONNX's own inference does not find, since it knows no operators of other domains: onnxruntime's word."""
+    made = [name for node in model.graph.node for name in node.output if name]
+    unknown = [name for name in made if name not in known or known[name].WhichOneof("value") is None]
+    if not unknown:
+        return {}
+    asking = onnx.ModelProto()
+    asking.CopyFrom(model)
+    given = {entry.name for entry in asking.graph.output}
+    asking.graph.output.extend(onnx.ValueInfoProto(name=name) for name in unknown if name not in given)
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        session = ort.InferenceSession(asking.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    except Exception:  # noqa: BLE001 - it may know no better; whoever runs the model says what is wrong with it
+        return {}
+    found = {}
+    for entry in session.get_outputs():
+        elem = _ELEMENTS.get(entry.type)
+        if entry.name in unknown and elem is not None:
+            found[entry.name] = helper.make_tensor_type_proto(elem, entry.shape or None)
+    return found
 
 
 def skeleton(model: onnx.ModelProto) -> onnx.ModelProto:

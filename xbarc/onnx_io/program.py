@@ -63,11 +63,12 @@ def write_program(program: StoredProgram) -> onnx.ModelProto:
     """The ONNX model of a program."""
     graph = program.graph
     names = unique_names(graph)
-    emitter = Emitter(names)
+    order = graph.operators()
+    emitter = Emitter(names, order, reserved=graph.output_names)
     opset = graph.opsets.get("", 0)
     functions: dict[str, onnx.FunctionProto] = {}
     layers_json, host_json, intermediate = {}, {}, []
-    for operator in graph.operators():
+    for operator in order:
         if isinstance(operator, HostOp):
             emitter.operator(operator)
             if operator.decision is not None:
@@ -126,7 +127,7 @@ def read_program(model: onnx.ModelProto, *, where: str) -> StoredProgram:
         _drop_copies(graph)
         graph.stage = Stage.PLACED
         verify(graph)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, InternalError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError, InternalError) as error:
         raise ProgramError(
             f"the program is damaged: {type(error).__name__}: {error}", where=where, fix="compile the model again"
         ) from error
@@ -142,6 +143,8 @@ def _facts(model: onnx.ModelProto, where: str) -> dict[str, Any]:
     try:
         facts = json.loads(text)
         schema = int(facts["schema"])
+        if schema < 1:
+            raise ValueError(schema)
     except (ValueError, KeyError, TypeError):
         raise ProgramError("the program's metadata are damaged", where=where, fix="compile the model again") from None
     if schema > SCHEMA:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from xbarc.ir.graph import Graph, Operator
+from xbarc.ir.graph import Graph, Operator, Value
 from xbarc.ir.operators import HostOp, MatVec
+from xbarc.ir.samples import SampleAxis, sample_axes
 from xbarc.ir.work import host_macs, matvec_macs
 from xbarc.report.work import analog_share, total_macs
 
@@ -97,14 +98,15 @@ def check_report(graph: Graph, source: Iterable[Operator]) -> CheckReport:
         for operator in source
         if isinstance(operator, HostOp) and operator not in kept and operator.name not in products
     ]
-    return CheckReport(tuple(_choice(operator) for operator in left), dict(Counter(gone)))
+    axes = sample_axes(graph)
+    return CheckReport(tuple(_choice(operator, axes) for operator in left), dict(Counter(gone)))
 
 
-def _choice(operator: Operator) -> OperatorChoice:
+def _choice(operator: Operator, axes: Mapping[Value, SampleAxis]) -> OperatorChoice:
     if isinstance(operator, MatVec):
         matrix = Matrix(*operator.weight.shape)
         return OperatorChoice(operator.name, operator.source, True, matrix, matvec_macs(operator), operator.reason)
     if isinstance(operator, HostOp):
         reason = operator.decision.reason if operator.decision else "made by the compiler"
-        return OperatorChoice(operator.name, operator.kind, False, None, host_macs(operator), reason)
+        return OperatorChoice(operator.name, operator.kind, False, None, host_macs(operator, axes), reason)
     raise ValueError(f"{operator.mnemonic} {operator.name!r} is not at graph level")

@@ -8,6 +8,8 @@ import statistics
 from dataclasses import dataclass
 from typing import Any
 
+from xbarc.devices.device import ReadNoise
+
 
 @dataclass(frozen=True, slots=True)
 class Figure:
@@ -26,45 +28,58 @@ class Figure:
     agreement: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ChipFigure:
-    """One chip at one time.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """What chips share whose figures are averaged: everything but the seed.
 
     Attributes:
-        device: what its cells are made of; ``t0_s``: seconds after programming that are time 0.
-        seed: of the chip.
-        time_s: from the device's reference moment on.
+        device: what the cells are made of, with the parameters that are not the default.
+        t0_s: seconds after programming that are time 0.
+        time_s: from then on.
         compensated: with global drift compensation.
-        figure: the metric.
-        layer_snr_db: of each layer's output against the ideal device, over some samples.
+        read_noise: which part of the cells' noise is frozen and which is drawn at every read.
+        inference_s: duration of an inference, which parts slow from fast noise.
     """
 
     device: str
     t0_s: float
-    seed: int
     time_s: float
     compensated: bool
+    read_noise: ReadNoise
+    inference_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChipFigure(Condition):
+    """One chip at one time.
+
+    Attributes:
+        seed: of the chip.
+        figure: the metric.
+        layer_snr_db: of each layer's output against the ideal device, over some samples.
+    """
+
+    seed: int
     figure: Figure
     layer_snr_db: dict[str, float]
 
 
-@dataclass(frozen=True, slots=True)
-class ChipStatistics:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChipStatistics(Condition):
     """All chips at one time.
 
     Attributes:
-        time_s, compensated: as for one chip.
         count: number of chips.
-        mean: of the metric.
+        mean: of the metric; ``None`` where a chip has no value that can be averaged.
+        reason: why there is no mean; ``None`` where there is one.
         deviation: standard deviation between chips; ``None`` for one chip.
-        interval: 95 % interval of the mean, by Student's distribution; ``None`` for one chip.
-        layer_snr_db: mean over the chips.
+        interval: 95 % interval of the mean, by Student's distribution, for shares within 0..1; ``None`` for one chip.
+        layer_snr_db: from the errors of all chips together.
     """
 
-    time_s: float
-    compensated: bool
     count: int
-    mean: float
+    mean: float | None
+    reason: str | None
     deviation: float | None
     interval: tuple[float, float] | None
     layer_snr_db: dict[str, float]
@@ -83,6 +98,7 @@ class Evaluation:
         ideal: the program on the ideal device: tiles, ADCs.
         calibrated: whether ranges came from real data.
         chips: written chips at their times.
+        snr_samples: number of samples, from the first on, that the layers of chips were compared over.
     """
 
     metric: str
@@ -95,14 +111,15 @@ class Evaluation:
     ideal: Figure
     calibrated: bool
     chips: tuple[ChipFigure, ...] = ()
+    snr_samples: int = 0
 
     def statistics(self) -> list[ChipStatistics]:
         """The chips by time, in the order in which times were given, without compensation before with."""
-        groups: dict[tuple[bool, float], list[ChipFigure]] = {}
+        groups: dict[Condition, list[ChipFigure]] = {}
         for chip in self.chips:
-            if chip.figure.value is not None:
-                groups.setdefault((chip.compensated, chip.time_s), []).append(chip)
-        return [_statistics(chips) for chips in groups.values()]
+            groups.setdefault(Condition(**_conditions(chip)), []).append(chip)
+        found = [_statistics(chips, is_share=self.is_share) for chips in groups.values()]
+        return sorted(found, key=lambda entry: entry.compensated)
 
     def rows(self) -> list[tuple[str, Figure]]:
         """The figures with their names, as people read them."""
@@ -123,38 +140,72 @@ class Evaluation:
             "interval_95": {name: list(figure.interval) for name, figure in figures.items() if figure.interval},
             "chips": [_chip_json(chip) for chip in self.chips],
             "by_time": [_statistics_json(entry) for entry in self.statistics()],
+            "snr_samples": self.snr_samples,
             "reasons": {name: _reason(figure) for name, figure in figures.items() if _finite(figure.value) is None},
         }
 
 
+def _conditions(entry: Condition) -> dict[str, Any]:
+    return {field.name: getattr(entry, field.name) for field in dataclasses.fields(Condition)}
+
+
 def _chip_json(chip: ChipFigure) -> dict[str, Any]:
+    value = _finite(chip.figure.value)
     return {
-        "device": chip.device,
-        "t0_s": chip.t0_s,
         "seed": chip.seed,
-        "time_s": chip.time_s,
-        "compensated": chip.compensated,
-        "accuracy": _finite(chip.figure.value),
+        **_conditions(chip),
+        "accuracy": value,
+        "reason": _reason(chip.figure) if value is None else None,
         "agreement": _finite(chip.figure.agreement),
-        "layer_snr_db": {name: _finite(value) for name, value in chip.layer_snr_db.items()},
+        "layer_snr_db": _ratios_json(chip.layer_snr_db),
     }
 
 
 def _statistics_json(entry: ChipStatistics) -> dict[str, Any]:
-    ratios = {name: _finite(value) for name, value in entry.layer_snr_db.items()}
-    return dataclasses.asdict(entry) | {"layer_snr_db": ratios}
+    return {
+        **_conditions(entry),
+        "count": entry.count,
+        "mean": entry.mean,
+        "reason": entry.reason,
+        "deviation": entry.deviation,
+        "interval_95": None if entry.interval is None else list(entry.interval),
+        "layer_snr_db": _ratios_json(entry.layer_snr_db),
+    }
 
 
-def _statistics(chips: list[ChipFigure]) -> ChipStatistics:
-    values = [chip.figure.value for chip in chips if chip.figure.value is not None]
-    mean = statistics.fmean(values)
-    deviation = statistics.stdev(values) if len(values) > 1 else None
-    interval = None
-    if deviation is not None:
-        reach = student_95(len(values) - 1) * deviation / math.sqrt(len(values))
-        interval = (mean - reach, mean + reach)
-    ratios = {name: statistics.fmean(chip.layer_snr_db[name] for chip in chips) for name in chips[0].layer_snr_db}
-    return ChipStatistics(chips[0].time_s, chips[0].compensated, len(values), mean, deviation, interval, ratios)
+def _ratios_json(ratios: dict[str, float]) -> dict[str, float | None]:
+    return {name: _finite(value) for name, value in ratios.items()}
+
+
+def _statistics(chips: list[ChipFigure], *, is_share: bool) -> ChipStatistics:
+    mean, reason, deviation, interval = None, None, None, None
+    lacking = next((chip for chip in chips if _finite(chip.figure.value) is None), None)
+    if lacking is not None:
+        reason = f"the chip of seed {lacking.seed} has none: {_reason(lacking.figure)}"
+    else:
+        values = [chip.figure.value for chip in chips if chip.figure.value is not None]
+        mean = statistics.fmean(values)
+        if len(values) > 1:
+            deviation = statistics.stdev(values)
+            reach = student_95(len(values) - 1) * deviation / math.sqrt(len(values))
+            interval = (mean - reach, mean + reach)
+            if is_share:
+                interval = (max(interval[0], 0.0), min(interval[1], 1.0))
+    return ChipStatistics(
+        **_conditions(chips[0]),
+        count=len(chips),
+        mean=mean,
+        reason=reason,
+        deviation=deviation,
+        interval=interval,
+        layer_snr_db={name: _joint_snr([chip.layer_snr_db[name] for chip in chips]) for name in chips[0].layer_snr_db},
+    )
+
+
+def _joint_snr(ratios: list[float]) -> float:
+    """The ratio of the signal to the mean power of errors, in decibels; each chip may be without any error."""
+    errors = statistics.fmean(math.pow(10, -ratio / 10) for ratio in ratios)
+    return -10 * math.log10(errors) if errors else math.inf
 
 
 def student_95(freedom: int) -> float:
@@ -182,4 +233,4 @@ def _finite(value: float | None) -> float | None:
 
 
 def _reason(figure: Figure) -> str:
-    return figure.reason or f"the value is {figure.value}, which JSON has no number for"
+    return figure.reason or f"the value is {figure.value}, which is no finite number"

@@ -1,24 +1,20 @@
-"""Results as pages: checks, compilations, evaluations, hardware, devices."""
+"""Results as pages: checks, compilations, hardware, devices."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable
 
 from xbarc.devices.device import Device
+from xbarc.devices.parameters import parameters_of
 from xbarc.hardware.describe import describe
 from xbarc.hardware.schema import Hardware
 from xbarc.report.checking import CheckReport
 from xbarc.report.compilation import Compilation
-from xbarc.report.evaluation import Evaluation, Figure
 from xbarc.report.page import Column, Page, Table, facts, numbers
 from xbarc.report.utilisation_page import whole_program, work
-from xbarc.report.words import amount, counted, exact, number
-
-_MEANINGS = {
-    "float": "the source model in floating point",
-    "quantized": "input codes and weight levels of the program, no tiles",
-    "ideal device": "tiles and ADCs of the program, no noise",
-}
+from xbarc.report.words import amount, counted, exact
+from xbarc.units import format_duration
 
 
 def check_page(report: CheckReport, *, title: str) -> Page:
@@ -58,29 +54,6 @@ def compilation_page(result: Compilation) -> Page:
     return [facts(f"Wrote {result.program}", layers, *whole_program(report))]
 
 
-def evaluation_page(evaluation: Evaluation, *, title: str) -> Page:
-    """The figures beside each other; a missing one gives its reason."""
-    has_interval = any(figure.interval for _, figure in evaluation.rows())
-    has_agreement = any(figure.agreement is not None for _, figure in evaluation.rows())
-    columns = (
-        Column(""),
-        *numbers(evaluation.metric),
-        *(numbers("95 % interval") if has_interval else ()),
-        *(numbers("agrees with float") if has_agreement else ()),
-    )
-    rows = tuple(
-        (
-            name,
-            _figure(evaluation, figure),
-            *((_interval(figure),) if has_interval else ()),
-            *(("-" if figure.agreement is None else _accuracy(figure.agreement),) if has_agreement else ()),
-        )
-        for name, figure in evaluation.rows()
-    )
-    of = f"{title}: output {evaluation.output}, {exact(evaluation.samples)} samples"
-    return [Table(of, columns, rows, notes=tuple(_evaluation_notes(evaluation)))]
-
-
 def hardware_page(hardware: Hardware) -> Page:
     """Every key of a description with its meaning, and what follows from it."""
     about = [("description", hardware.description), *(("source", source) for source in hardware.sources)]
@@ -98,29 +71,30 @@ def hardware_list_page(hardware: Iterable[Hardware]) -> Page:
     return [facts("Hardware", *((entry.name, entry.description or "") for entry in hardware))]
 
 
-def device_page(devices: Iterable[Device]) -> Page:
-    """Devices and what each does."""
+def device_page(device: Device) -> Page:
+    """What a device does, where its numbers come from, and every parameter with its meaning."""
+    about = facts(
+        device.name,
+        ("description", device.description),
+        *(("source", source) for source in device.sources),
+        ("time 0", f"{format_duration(device.t0_s)} after programming" if device.t0_s else "when it is programmed"),
+        ("latest time", format_duration(device.t_max_s) if math.isfinite(device.t_max_s) else "no limit"),
+    )
+    rows = tuple(
+        (
+            declared.name,
+            repr(getattr(device, declared.name)).removesuffix(".0"),
+            f"{declared.low:g} .. {declared.high:g}",
+            declared.meaning,
+        )
+        for declared in parameters_of(device)
+    )
+    if not rows:
+        return [about]
+    columns = (Column("parameter"), *numbers("value", "range"), Column("meaning", wraps=True))
+    return [about, Table("Parameters", columns, rows)]
+
+
+def device_list_page(devices: Iterable[Device]) -> Page:
+    """The devices."""
     return [facts("Devices", *((device.name, device.description) for device in devices))]
-
-
-def _evaluation_notes(evaluation: Evaluation) -> Iterator[str]:
-    for name, figure in evaluation.rows():
-        yield f"{name}: {_MEANINGS[name]}" if figure.value is not None else f"{name}: none, {figure.reason}"
-    if not evaluation.calibrated:
-        yield "UNCALIBRATED: the program's converter ranges do not come from data"
-
-
-def _figure(evaluation: Evaluation, figure: Figure) -> str:
-    if figure.value is None:
-        return "none"
-    if evaluation.is_share:
-        return _accuracy(figure.value)
-    return f"{number(figure.value)} {evaluation.unit}".rstrip()
-
-
-def _accuracy(share: float) -> str:
-    return f"{100 * share:.2f} %"
-
-
-def _interval(figure: Figure) -> str:
-    return "-" if figure.interval is None else f"{100 * figure.interval[0]:.2f} .. {100 * figure.interval[1]:.2f} %"

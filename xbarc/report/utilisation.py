@@ -14,6 +14,7 @@ from xbarc.ir.graph import Graph
 from xbarc.ir.layer import Layer, layers
 from xbarc.ir.operators import CurrentRange, HostOp, InputRange
 from xbarc.ir.partition import logical_tiles
+from xbarc.ir.samples import sample_axes
 from xbarc.ir.work import host_macs, layer_macs, layer_windows
 from xbarc.report.work import analog_share, total_macs
 
@@ -203,11 +204,12 @@ def utilisation_report(graph: Graph, hardware: Hardware, facts: Mapping[str, Any
         facts: of the program: its options and its calibration.
     """
     usages = tuple(_layer_usage(layer, hardware) for layer in layers(graph))
+    axes = sample_axes(graph)
     host = tuple(
         HostUsage(
             operator.name,
             operator.kind,
-            host_macs(operator),
+            host_macs(operator, axes),
             operator.decision.reason if operator.decision else "made by the compiler",
         )
         for operator in graph.operators()
