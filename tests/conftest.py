@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -30,3 +32,13 @@ def shared_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the folder shared/ beside the repository, and there is none at {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def pcm_oracle(shared_dir: Path) -> dict[str, Any]:
+    """Statistics of phase-change memory as another simulator, aihwkit 1.2.0, draws it."""
+    path = shared_dir / "oracles" / "pcm_stats.json"
+    if not path.is_file():
+        pytest.skip(f"needs the reference figures {path}, and there are none")
+    figures: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return figures

@@ -327,6 +327,71 @@ def test_wrong_usage(command: Command, source: Path, program: Path, data: Path) 
 
 
 @pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--device", "pcn"], "there is no device 'pcn'\n  fix:   did you mean 'pcm'?"),
+        (["--device", "pcm:read_scal=1"], "did you mean 'read_scale'?"),
+        (["--device", "pcm:read_scale=-1"], "give read_scale a number from 0 to 100"),
+        (["--device", "pcm:read_scale=much"], "'much' is not a number"),
+        (["--device", "pcm:stuck_at_gmin=0.6,stuck_at_gmax=0.6"], "add up to more than 1"),
+        (["--device", "ideal:x=1"], "has no parameters"),
+        (["--device", "pcm", "--TIME", "-1d"], '"-1d" is negative'),
+        (["--device", "pcm", "--TIME", "soon"], '"soon" does not start with a number'),
+        (["--device", "pcm", "--TIME", "1 month"], 'has the unit "month"'),
+        (["--device", "pcm", "--TIME", "5"], '"5" has no unit'),
+        (["--device", "pcm", "--TIME", ""], '"" does not start with a number'),
+        (["--device", "pcm", "--TIME", "11y"], "the time 11 years is beyond what the device 'pcm' has data for"),
+        (["--device", "pcm", "--inference-time", "0"], "an inference of 0.0 s has no duration"),
+        (["--device", "pcm", "--inference-time", "fast"], '"fast" does not start with a number'),
+        (["--device", "pcm", "--seed", str(2**64)], f"the seed is {2**64}"),
+        (["--TIME", "1d"], "would change nothing"),
+        (["--device", "ideal", "--seed", "0", "--read-noise", "frozen"], "--seed, --read-noise would change nothing"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_chips_that_cannot_be(command: Command, program: Path, data: Path, options: list[str], says: str) -> None:
+    """Said before anything is measured: a progress bar, data that are not there, would come later."""
+    evaluated = ["--times" if option == "--TIME" else option for option in options]
+    run = ["--time" if option == "--TIME" else option for option in options]
+    refused(command, "eval", program, "--data", "none.npz", *evaluated, code=2, says=says)
+    refused(command, "run", program, "--input", data, "--output", "y.npz", *run, code=2, says=says)
+
+
+def test_times_that_cannot_be_listed(command: Command, program: Path, data: Path) -> None:
+    arguments = ("eval", program, "--data", data, "--device", "pcm", "--times")
+    refused(command, *arguments, "0,1d,24h", code=2, says="a time is given twice")
+    refused(command, *arguments, "0,,1d", code=2, says='"" does not start with a number')
+    refused(command, *arguments, "0,1d,11y", code=2, says="the time 11 years is beyond")
+
+
+def test_the_ideal_device_is_not_counted(command: Command, program: Path, data: Path) -> None:
+    for option in (["--chips", 2], ["--compensation", "both"], ["--inference-time", "1ms"]):
+        said = refused(
+            command, "eval", program, "--data", data, *option, code=2, says=f"{option[0]} would change nothing"
+        )
+        assert "--device pcm" in said
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ["--chips", "0"],
+        ["--chips", "many"],
+        ["--chips", "1000000000"],
+        ["--seed", "-1"],
+        ["--seed", "1.5"],
+        ["--compensation", "maybe"],
+        ["--read-noise", "none"],
+    ],
+    ids=" ".join,
+)
+def test_what_the_parser_refuses_of_chips(command: Command, option: list[str]) -> None:
+    ran = command("eval", "p.onnx", "--data", "d.npz", "--device", "pcm", *option)
+    assert (ran.code, ran.out) == (2, "")
+    assert f"Error: Invalid value for '{option[0]}': " in ran.err
+
+
+@pytest.mark.parametrize(
     "arguments", [["nothing"], ["compile"], ["run", "p"], ["report", "p", "--what"], ["compile", "m", "--threads", "0"]]
 )
 def test_what_the_parser_refuses(command: Command, arguments: list[str]) -> None:

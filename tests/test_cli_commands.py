@@ -65,7 +65,7 @@ def all_keys(value: Any) -> Iterator[str]:
         case dict():
             for key, inner in value.items():
                 yield key
-                if key not in ("folded", "reasons"):
+                if key not in ("folded", "reasons", "layer_snr_db"):
                     yield from all_keys(inner)
         case list():
             for inner in value:
@@ -312,9 +312,10 @@ def test_every_key_of_every_json_is_documented(command: Command, models_dir: Pat
         command("check", models_dir / "digits_cnn.onnx", "--json").json(),
         command("compile", models_dir / "digits_mlp.onnx", "--json").json(),
         command("report", program, "--json").json(),
-        command("eval", program, "--data", models_dir / "digits_test.npz", "--json").json(),
+        command("eval", program, "--data", models_dir / "digits_test.npz", "--device", "pcm", "--json").json(),
         command("hardware", "list", "--json").json(),
         command("device", "list", "--json").json(),
+        command("device", "show", "pcm", "--json").json(),
     ]
     assert all(result["schema"] == 1 for result in results)
     assert {key for result in results for key in all_keys(result)} - documented == set()
@@ -327,8 +328,11 @@ def test_plain_output_has_neither_boxes_nor_colours_and_fits_the_page(
         ["check", models_dir / "digits_dscnn.onnx"],
         ["report", program],
         ["eval", program, "--data", models_dir / "digits_test.npz"],
+        ["eval", program, "--data", models_dir / "digits_test.npz", "--device", "pcm", "--chips", 2],
         ["hardware", "show", "generic-pcm"],
         ["hardware", "list"],
+        ["device", "show", "generic"],
+        ["device", "list"],
     ):
         out = command(*arguments).out
         assert out.isascii()

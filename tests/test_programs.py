@@ -167,3 +167,18 @@ def test_each_pass_says_what_it_changes(models_dir: Path, tmp_path: Path) -> Non
     assert 1e-4 < by_name["calibrate-adc"] < 0.1
     dumps = sorted(path.name for path in (tmp_path / "dump").iterdir())
     assert dumps == [f"{number:02d}-{difference.name}.txt" for number, difference in enumerate(found, start=1)]
+
+
+def test_large_programs_keep_their_weights_in_a_second_file(
+    models_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xbarc.api.program._EXTERNAL_DATA_BYTES", 0)
+    program = xbarc.compile(models_dir / "digits_mlp.onnx", calibration=models_dir / "digits_calibration.npz")
+    path = program.save(tmp_path / "large.xbar.onnx")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["large.xbar.onnx", "large.xbar.onnx.data"]
+    onnx.checker.check_model(path, full_check=True)
+    with np.load(models_dir / "digits_test.npz") as data:
+        inputs = {"input": data["input"][:8]}
+    loaded = xbarc.load(path)
+    assert loaded.text() == program.text()
+    np.testing.assert_array_equal(loaded.write().run(inputs)["logits"], onnxruntime(str(path), inputs)[0])

@@ -210,6 +210,11 @@ class Chip:
         floating_network = None if source is None else _network(source, chosen)
         ideal = self if self.written is None else Chip(setting)
         written = chips or ([self] if self.written is not None else [])
+        if written and isinstance(inputs, Iterator):
+            raise DataError(
+                "an iterator gives its batches once, and they are read again for every chip",
+                fix="pass arrays, or a list of batches",
+            )
         figures, floating, count = compare(
             {"quantized": self._without_tiles(chosen), "ideal": ideal._network(chosen)},
             floating_network,
@@ -226,15 +231,17 @@ class Chip:
         wanted = ideal._layer_outputs(first) if written else []
 
         def judged(number: int, chip: Chip) -> ChipFigure:
+            tell = part_of(progress, chip._words(), number, 1 + len(written))
+            ratios = chip._layer_snr(first, wanted)
             results, _, _ = compare(
                 {"chip": chip._network(chosen)},
                 floating_network,
                 samples,
                 judge,
                 batch_size=self._batch_size,
-                progress=part_of(progress, chip._words(), number, 1 + len(written)),
+                progress=tell,
             )
-            return chip._figure(results["chip"], chip._layer_snr(first, wanted))
+            return chip._figure(results["chip"], ratios)
 
         # Not a loop: its variable would keep one chip in memory while the next is written.
         found = tuple(map(judged, range(1, 1 + len(written)), written))
@@ -268,18 +275,22 @@ class Chip:
     def _looked_at(self, **changes: Any) -> Self:
         return type(self)(self.setting, self.written, dataclasses.replace(self.reading, **changes))
 
-    def _words(self) -> str:
-        seed = "ideal" if self.written is None else self.written.seed
-        return f"chip {seed} at {format_duration(self.reading.time_s)}{', compensated' * self.reading.compensated}"
-
-    def _figure(self, figure: Figure, snr: dict[str, float]) -> ChipFigure:
+    @property
+    def _seed(self) -> int:
         if self.written is None:
             raise UsageError("the ideal device has no chips to tell apart", fix="write on another device")
+        return self.written.seed
+
+    def _words(self) -> str:
+        compensated = ", compensated" if self.reading.compensated else ""
+        return f"chip {self._seed} at {format_duration(self.reading.time_s)}{compensated}"
+
+    def _figure(self, figure: Figure, snr: dict[str, float]) -> ChipFigure:
         return ChipFigure(
             device=device_text(self.device),
             t0_s=self.device.t0_s,
             **dataclasses.asdict(self.reading),
-            seed=self.written.seed,
+            seed=self._seed,
             figure=figure,
             layer_snr_db=snr,
         )

@@ -68,8 +68,8 @@ def read_chip(
     """The program with the cells that a reading finds in place of their targets, and the noise of each read.
 
     Global drift compensation measures the mean magnitude of each layer's weights, cell by cell, at the reference moment
-    and at the time of the reading, and multiplies the layer's output by their ratio (Joshi et al. 2020 measure the sum of
-    column currents for this). Not modelled: errors of that measurement beyond the slow read noise.
+    and at the time of the reading, and multiplies the layer's output by their ratio (Joshi et al. 2020 measure the sum
+    of column currents for this). Not modelled: errors of that measurement beyond the slow read noise.
 
     Raises:
         UsageError: a time before 0 or beyond what the device's model speaks of.

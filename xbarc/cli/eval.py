@@ -43,7 +43,8 @@ def evaluate(
     ] = None,
     device: DeviceOption = "ideal",
     chips: Annotated[
-        int | None, typer.Option("--chips", metavar="N", min=1, help="How many chips to write; 1 by default.")
+        int | None,
+        typer.Option("--chips", metavar="N", min=1, max=1_000_000, help="How many chips to write; 1 by default."),
     ] = None,
     seed: Annotated[
         int | None,

@@ -87,8 +87,7 @@ def _write(layer: Layer, body: _Body) -> None:
     codes = "x"
     if layer.dac.codes is not None:
         if rows == read.windows.kernel_size:  # one channel
-            largest = float(np.finfo(np.float32).max)
-            codes = body.clip(codes, -largest, largest, TensorProto.FLOAT)
+            codes = body.unchanged(codes, TensorProto.FLOAT)
         scaled = body("Div", [codes, "dac_scale"])
         codes = body.clip(body("Round", [scaled]), layer.dac.codes.low, layer.dac.codes.high, TensorProto.FLOAT)
 
@@ -122,7 +121,7 @@ def _write(layer: Layer, body: _Body) -> None:
     # ADC
     if layer.adc.codes is not None:
         if read.subtraction == "digital" and not read.pedestal and partition.stack_columns == 1:
-            currents = body("Round", [currents])  # of integers; keeps the division from joining the product
+            currents = body.unchanged(currents, elem)
         divided = body("Div", [currents, "adc_lsb"])
         currents = body.clip(body("Round", [divided]), layer.adc.codes.low, layer.adc.codes.high, elem)
 
@@ -246,6 +245,11 @@ class _Body:
 
     def clip(self, value: str, low: float, high: float, elem: int) -> str:
         return self("Clip", [value, self.scalar(low, elem), self.scalar(high, elem)])
+
+    def unchanged(self, value: str, elem: int) -> str:
+        """Clip to all finite numbers: keeps a division from joining the product before it."""
+        largest = float(np.finfo(helper.tensor_dtype_to_np_dtype(elem)).max)
+        return self.clip(value, -largest, largest, elem)
 
     def reduce_sum(self, value: str, axes: Sequence[int], *, keepdims: int) -> str:
         """``ReduceSum``, whose axes became an operand with opset 13."""

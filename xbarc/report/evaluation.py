@@ -218,7 +218,7 @@ def student_95(freedom: int) -> float:
         return 12.706204736
     if freedom == 2:
         return 4.302652730
-    z, n = 1.959963984540054, freedom
+    z, n = 1.959963984540054, float(freedom)
     terms = (
         (z**3 + z) / 4,
         (5 * z**5 + 16 * z**3 + 3 * z) / 96,
