@@ -130,8 +130,8 @@ def stack_levels(encoding: Encoding, partition: Partition) -> np.ndarray:
 def largest_sum(levels: np.ndarray, partition: Partition, codes: CodeRange, *, pedestal: bool) -> int:
     """The largest sum of magnitudes in any column of any block: what must stay exact while it is added up in any order.
 
-    Counted for each polarity by itself and for the pair subtracted, since one side may subtract before it adds up; with a
-    ``pedestal``, for the codes by themselves too.
+    Counted for each polarity by itself and for the pair subtracted, since one side may subtract before it adds up;
+    with a ``pedestal``, for the codes by themselves too.
     """
     largest = partition.block_rows if pedestal else 0
     for block in np.moveaxis(levels, 2, 0):

@@ -95,7 +95,6 @@ def _conv(operator: HostOp, elem: int) -> StaticProduct | Refusal:
     if kernel.ndim < 3 or kernel.size == 0:
         return Refusal(f"its kernel has shape {list(kernel.shape)}", is_product=True)
     groups = int(operator.attribute("group", 1))
-    rank = kernel.ndim - 2
     if groups < 1 or kernel.shape[0] % groups:
         raise _bad(operator, f"{kernel.shape[0]} output channels cannot be parted into {groups} groups")
     weight = kernel.reshape(groups, kernel.shape[0] // groups, -1).transpose(0, 2, 1)

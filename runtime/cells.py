@@ -21,8 +21,8 @@ from xbarc.random import Key, fill_normals, fill_uniforms
 _COARSEST_LEVELS = 0.5
 #: A coarser grid would show beside the noise: a tenth of the least programming error of PCM. Over the range of levels.
 _COARSEST_SHARE = 1e-3
-#: Sums that float32 cannot take on so fine a grid are taken in float64 on this one: far above the last bit of float32, in
-#: which conductances are held, so that a cell without error holds its level; far below any noise. Over the range.
+#: Sums that float32 cannot take on so fine a grid are taken in float64 on this one: far above the last bit of float32,
+#: in which conductances are held, so that a cell without error holds its level; far below any noise. Over the range.
 _FINE_SHARE = 2.0**-19
 
 
@@ -64,8 +64,8 @@ class CellState:
         levels: ``(S, P, D, R, C)`` float32, on a grid on which every sum of a read is exact.
         grid: its spacing, a power of two.
         double: whether the sums are exact in float64 only.
-        fast_variance: variance of what is drawn anew at every read, of the same shape, in squared levels; ``None``: nothing
-            is.
+        fast_variance: variance of what is drawn anew at every read, of the same shape, in squared levels; ``None``:
+            nothing is.
     """
 
     levels: np.ndarray
@@ -172,7 +172,8 @@ def _power_below(value: float) -> float:
 def _largest_sum(layer: Layer, levels: np.ndarray, *, signed: bool) -> float:
     """The largest sum, over some rows of any block, of levels times codes of at most 1, as it is added up in any order.
 
-    Of each column by itself, and of what is subtracted from one another: currents are subtracted before or after the sum.
+    Of each column by itself, and of what is subtracted from one another: currents are subtracted before or after the
+    sum.
     """
     partition = layer.read.partition
     largest = 0.0

@@ -36,7 +36,8 @@ class Block:
         matrices: ``(rows, columns)`` levels, or differences of levels where currents are subtracted; one a slice and,
             where they are converted apart, one a polarity.
         weights: what the codes of each matrix count in the sum.
-        variances: of the fast noise behind each matrix, of the same shape, for inputs squared; empty where cells are quiet.
+        variances: of the fast noise behind each matrix, of the same shape, for inputs squared; empty where cells are
+            quiet.
         reference_variances: the same of the reference columns that are subtracted in the currents, ``(rows, column
             blocks)``; empty where there are none.
     """

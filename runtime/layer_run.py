@@ -39,7 +39,7 @@ def run_layer(
     threads: int,
     *,
     visit: CurrentVisitor | None = None,
-    place: Place = Place(),  # noqa: B008 - immutable
+    place: Place = Place(),
 ) -> np.ndarray:
     """The layer's output for an input ``(images, channels, *spatial)``, or ``(..., rows)`` for a plain product.
 

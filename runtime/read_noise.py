@@ -1,7 +1,7 @@
 """Noise that is drawn anew at every read: of cells, applied to columns, and of conversions.
 
-The sum of many independent normal deviates is one normal deviate with the sum of their variances, so a column's noise costs
-a second product, of squared codes and cell variances, and one draw a conversion: exact in distribution.
+The sum of many independent normal deviates is one normal deviate with the sum of their variances, so a column's noise
+costs a second product, of squared codes and cell variances, and one draw a conversion: exact in distribution.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def window_words(plan: LayerPlan, shape: tuple[int, ...], windows: int, first_sa
         leading = shape[:-1]
         flat = np.arange(int(np.prod(leading))).reshape(leading)
         if plan.sample_axis is None or plan.sample_axis >= len(leading):
-            samples, numbers = np.zeros(flat.size), flat.reshape(-1)
+            samples, numbers = np.zeros(flat.size, dtype=np.int64), flat.reshape(-1)
         else:
             axis = plan.sample_axis
             samples = np.broadcast_to(np.arange(leading[axis]).reshape(-1, *[1] * (len(leading) - axis - 1)), leading)

@@ -21,7 +21,9 @@ HOUR, DAY, YEAR = 3600.0, 86400.0, 31536000.0
 FINE_GRID = ("dac.bits=2",)
 
 
-def product(weight: np.ndarray, overrides: Sequence[str] = (), *, calibration: np.ndarray | None = None) -> xbarc.Program:
+def product(
+    weight: np.ndarray, overrides: Sequence[str] = (), *, calibration: np.ndarray | None = None
+) -> xbarc.Program:
     """The program of ``x @ weight``."""
     model = network([node("MatMul", ["x", "w"], "y")], {"x": ("N", len(weight))}, {"w": weight.astype(np.float32)})
     return xbarc.compile(model, overrides=overrides, calibration=calibration)

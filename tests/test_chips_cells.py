@@ -1,4 +1,4 @@
-"""Cells of written chips: programming error, drift and slow read noise against published figures and another simulator's."""
+"""Cells of written chips: programming, drift and slow read noise against published figures and another simulator's."""
 
 from __future__ import annotations
 
@@ -110,4 +110,6 @@ def test_a_chip_drifts_by_its_own_exponents_whenever_it_is_read() -> None:
         found = layer.read.levels * (G_MAX / 1000)
         assert layer.read.grid <= 2**-6
         half_a_step = 0.501 * layer.read.grid * G_MAX / 1000
-        np.testing.assert_allclose(found[..., : len(rows), :], drifted[..., : len(rows), :], rtol=2e-6, atol=half_a_step)
+        np.testing.assert_allclose(
+            found[..., : len(rows), :], drifted[..., : len(rows), :], rtol=2e-6, atol=half_a_step
+        )

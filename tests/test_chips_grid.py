@@ -41,7 +41,9 @@ def worst_sums(layer: Layer) -> tuple[float, int]:
 @given(
     st.one_of(convolutions(), gemms(), matmuls()),
     finite_hardware(),
-    st.sampled_from(["pcm", "generic", "generic:programming_independent=1", "pcm:stuck_at_gmax=1", "pcm:drift_scale=9"]),
+    st.sampled_from(
+        ["pcm", "generic", "generic:programming_independent=1", "pcm:stuck_at_gmax=1", "pcm:drift_scale=9"]
+    ),
     st.sampled_from([0.0, 3600.0]),
 )
 def test_sums_of_reads_are_exact(case: Case, hardware: Hardware, device: str, time: float) -> None:

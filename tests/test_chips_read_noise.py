@@ -1,4 +1,4 @@
-"""Noise of reads: that of columns against cells that are each drawn anew, and that of converters against its definition."""
+"""Noise of reads: that of columns against cells each drawn anew, and that of converters against its definition."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def brute_force(case: Setup, rng: np.random.Generator) -> np.ndarray:
 def covariance(case: Setup) -> np.ndarray:
     """Of the sums of a read, in steps of the ADC: sum of squared codes times variances; references are shared."""
     layer, lsb = case.layer, case.layer.adc.range.lsb
-    conversion = case.program.hardware.adc.noise_lsb ** 2 + 1 / 12
+    conversion = case.program.hardware.adc.noise_lsb**2 + 1 / 12
     total = np.zeros((COLUMNS, COLUMNS))
     for slice_, weight in enumerate(layer.accumulate.slice_weights):
         for block, codes in enumerate(case.row_blocks()):

@@ -1,4 +1,4 @@
-"""Errors of the weights of whole matrices against another simulator's, aihwkit 1.2.0: by size, time and compensation."""
+"""Errors of the weights of whole matrices against another simulator's, aihwkit 1.2.0: size, time, compensation."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ PEAK = float(np.abs(WEIGHT).max())
 BINS = np.minimum((np.abs(WEIGHT) * 10).astype(int), 9)
 HARDWARE = ("weights.scale=layer", f"cell.levels={STEPS + 1}", *FINE_GRID)
 
+
 @pytest.fixture(scope="module")
 def program(pcm_oracle: dict[str, Any]) -> xbarc.Program:
     assert pcm_oracle["weights"] == "numpy.random.default_rng(0).uniform(-1,1,(256,256)).astype(float32)"
@@ -33,7 +34,7 @@ def program(pcm_oracle: dict[str, Any]) -> xbarc.Program:
 def moments(weight: np.ndarray) -> np.ndarray:
     """``(bins and all, 3)``: mean error, mean error towards larger magnitudes, mean square."""
     error = weight - WEIGHT
-    parts = [BINS == number for number in range(10)] + [np.ones_like(BINS, dtype=bool)]
+    parts = [number == BINS for number in range(10)] + [np.ones_like(BINS, dtype=bool)]
     terms = (error, error * np.sign(WEIGHT), error**2)
     return np.array([[term[part].mean() for term in terms] for part in parts])
 
@@ -54,7 +55,7 @@ def compare(compared: Comparisons, what: str, drawn: list[np.ndarray], expected:
 
 
 def test_weight_errors_are_those_of_the_other_simulator(program: xbarc.Program, pcm_oracle: dict[str, Any]) -> None:
-    """Right after programming and, read noise frozen, at four times: 165 comparisons with a joint confidence of 99 %."""
+    """Right after programming and, read noise frozen, at four times: 165 comparisons, joint confidence of 99 %."""
     drawn: dict[str, list[np.ndarray]] = {}
     for seed in range(CHIPS):
         chip = program.write("pcm", seed=seed).with_read_noise("frozen")

@@ -89,8 +89,8 @@ def columns_of_a_tile(hardware: Hardware) -> int:
 def differences(levels: np.ndarray, hardware: Hardware, width: int) -> np.ndarray:
     """Each cell of a stack ``[slices, polarities, row blocks, rows, columns]`` less its opposite.
 
-    Opposite is the cell of the other polarity, or the one in the reference column that ends a column block of ``width``;
-    what is left of column blocks stands end to end.
+    Opposite is the cell of the other polarity, or the one in the reference column that ends a column block of
+    ``width``; what is left of column blocks stands end to end.
     """
     cells = levels.astype(int)
     if hardware.weights.encoding == "differential":

@@ -252,7 +252,11 @@ def test_all_conflicts_are_told_at_once(tmp_path: Path) -> None:
         ("rows=6", "unknown key rows", "did you mean tile.rows?"),
         ("adcs.bits=6", "unknown key adcs.bits", "did you mean adc.bits?"),
         ("adc.bits.x=6", "unknown key adc.bits.x", "did you mean adc.bits?"),
-        ("adc.=6", "unknown key adc.", "the keys of the table [adc] are bits, range, percentile, noise_lsb and fixed_lsb"),
+        (
+            "adc.=6",
+            "unknown key adc.",
+            "the keys of the table [adc] are bits, range, percentile, noise_lsb and fixed_lsb",
+        ),
         ("dac=6", "dac is a table, not a key", "name dac.bits, dac.range or dac.percentile"),
         ("adc.bits=06", 'adc.bits cannot be "06"', 'give a whole number from 2 to 24 or "unlimited"'),
         ("adc.bits=", 'adc.bits cannot be ""', 'give a whole number from 2 to 24 or "unlimited"'),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +68,7 @@ def test_vgg16_compiles_loads_in_onnxruntime_and_runs(tmp_path: Path) -> None:
     np.testing.assert_array_equal(actual, expected)
 
     channels = [3, *(width for width in WIDTHS if width != "pool")]
-    shapes = [(9 * int(before), int(after)) for before, after in zip(channels, channels[1:], strict=False)]
+    shapes = [(9 * int(before), int(after)) for before, after in itertools.pairwise(channels)]
     shapes += [(512 * 7 * 7, 4096), (4096, 4096), (4096, 1000)]
     wanted = sum(
         logical_tiles(groups=1, rows=rows, columns=columns, tile_rows=256, tile_columns=256) for rows, columns in shapes

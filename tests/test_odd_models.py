@@ -1,4 +1,4 @@
-"""Models that are odd but right, and models that are wrong: a right answer or one clear error, never anything between."""
+"""Models that are odd but right, and models that are wrong: a right answer or one clear error, nothing between."""
 
 from __future__ import annotations
 

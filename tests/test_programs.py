@@ -82,9 +82,7 @@ def sample(program: Program, files: Files, count: int) -> dict[str, np.ndarray]:
     """Inputs of a program: test images where there are any, otherwise standard-normal numbers."""
     if files.test is None:
         rng = np.random.default_rng(0)
-        return {
-            spec.name: rng.standard_normal((count, *spec.shape[1:])).astype(spec.dtype) for spec in program.inputs
-        }
+        return {spec.name: rng.standard_normal((count, *spec.shape[1:])).astype(spec.dtype) for spec in program.inputs}
     with np.load(files.test) as data:
         return {spec.name: data[spec.name][:count].astype(spec.dtype) for spec in program.inputs}
 

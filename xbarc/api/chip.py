@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import onnx
@@ -36,8 +36,13 @@ from xbarc.runtime.layer_run import Place
 from xbarc.runtime.machine import Machine
 from xbarc.units import format_duration
 
-if TYPE_CHECKING:
-    from xbarc.api.series import ChipSeries
+
+class Chips(Protocol):
+    """Chips of a known number: a list, or a series that makes one after the other."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Chip]: ...
 
 
 class Chip:
@@ -177,7 +182,7 @@ class Chip:
         inputs: DataLike,
         labels: Any = None,
         *,
-        chips: Sequence[Chip] | ChipSeries = (),
+        chips: Chips = (),
         metric: str | Metric = "top-1",
         output: str | None = None,
         reference: ModelLike | None = None,
@@ -190,7 +195,7 @@ class Chip:
                 the metric needs labels). Where several chips are evaluated, they are read once for each.
             labels: of the samples, where ``inputs`` are arrays.
             chips: written chips to evaluate too, one after the other; this one by default, unless it is ideal. Of a
-                :class:`~xbarc.api.series.ChipSeries` only one takes memory at a time.
+                series, as :meth:`xbarc.api.program.Program.series` makes, only one takes memory at a time.
             metric: ``top-1``, ``top-K``, ``agreement``, ``mse``, ``snr`` (dB) or ``module:function``.
             output: which output to judge; the first by default.
             reference: the float network; by default the program's source, where it still is what it was.

@@ -11,7 +11,7 @@ from onnx import numpy_helper
 
 from xbarc.ir.graph import Graph, Value
 from xbarc.ir.naming import unique_names
-from xbarc.ir.operators import MatVec
+from xbarc.ir.operators import HostOp
 from xbarc.ir.regions import HostRegion, schedule
 from xbarc.ir.samples import batching
 from xbarc.ir.stages import Stage
@@ -54,7 +54,7 @@ def build_machine(
         if isinstance(part, HostRegion):
             model = region_model(part.operators, part.inputs, part.outputs, names, graph.opsets)
             # onnxruntime parts a product among its threads by the size of the batch, and so would its rounding.
-            products = any(isinstance(op, MatVec) or host_macs(op) != 0 for op in part.operators)
+            products = any(not isinstance(op, HostOp) or host_macs(op) != 0 for op in part.operators)
             alone = products and graph.stage >= Stage.TILES
             host = HostModel(model.SerializeToString(), threads=1 if alone else threads, optimization=optimization)
             steps.append(HostStep(host, _names(part.inputs, names), _names(part.outputs, names)))

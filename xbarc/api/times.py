@@ -10,11 +10,12 @@ def seconds_of(time: float | str) -> float:
     """Seconds of a number or of a text such as ``"1d"``.
 
     Raises:
-        UsageError: the text is no duration.
+        UsageError: it is neither a number nor a text that spells a duration.
     """
-    if not isinstance(time, str):
-        return float(time)
+    fix = "write a time as in 0, 20s, 1h, 1d or 1y"
     try:
-        return parse_duration(time)
+        return parse_duration(time) if isinstance(time, str) else float(time)
     except ValueError as error:
-        raise UsageError(str(error), fix="write a time as in 0, 20s, 1h, 1d or 1y") from None
+        raise UsageError(str(error), fix=fix) from None
+    except TypeError:
+        raise UsageError(f"the time is {time!r}", fix=fix) from None

@@ -83,7 +83,8 @@ class Layer:
     def signed_levels(self, levels: np.ndarray | None = None) -> np.ndarray:
         """The layer's matrix as the cells hold it: ``(S, G, K, N)`` int64 (float64 where levels are unlimited).
 
-        Positive minus negative polarity, or column minus reference column; of other ``levels`` of the same shape if given.
+        Positive minus negative polarity, or column minus reference column; of other ``levels`` of the same shape if
+        given.
         """
         stack = self.read.levels if levels is None else levels
         partition = self.read.partition

@@ -139,7 +139,7 @@ def _sizes_axis(operator: Operator, shape: HostOp, sample_axis: SampleAxis) -> S
     if not isinstance(sample_axis, int) or shape.operand.shape is None:
         return sample_axis if sample_axis is None else COUNT
     first, last = shape.attribute("start", 0), shape.attribute("end")
-    sizes = np.arange(len(shape.operand.shape))[first:last]  # type: ignore[misc]
+    sizes = np.arange(len(shape.operand.shape))[first:last]
     if operator is not shape:
         chosen = [_constant(operator, index) for index in range(1, len(operator.operands))]
         match chosen:

@@ -51,8 +51,8 @@ def has_hidden_products(node: onnx.NodeProto) -> bool:
 def host_macs(operator: HostOp, axes: Mapping[Value, SampleAxis] | None = None) -> int | None:
     """Multiply-accumulates of one sample in a digital product, 0 for operators without products.
 
-    ``None`` where shapes are not known, and for operators whose products are not looked into. The sample ``axes`` of values
-    tell which axis of the result does not count; a leading symbol is taken for it where they are not given.
+    ``None`` where shapes are not known, and for operators whose products are not looked into. The sample ``axes`` of
+    values tell which axis of the result does not count; a leading symbol is taken for it where they are not given.
     """
     if has_hidden_products(operator.node):
         return None

@@ -75,7 +75,7 @@ def prepare(model: onnx.ModelProto, *, where: str) -> PreparedModel:
 
 
 def _asked_types(model: onnx.ModelProto, known: Mapping[str, onnx.TypeProto]) -> dict[str, onnx.TypeProto]:
-    """Types that ONNX's own inference does not find, since it knows no operators of other domains: onnxruntime's word."""
+    """Types that ONNX's own inference does not find, which knows no operators of other domains: onnxruntime's word."""
     made = [name for node in model.graph.node for name in node.output if name]
     unknown = [name for name in made if name not in known or known[name].WhichOneof("value") is None]
     if not unknown:
