@@ -144,7 +144,11 @@ def peak_memory(case: Case, side: str, threads: int) -> int:
 
 def _run_once(case: Case, side: str, threads: int) -> int:
     runner(case, side, threads, sample(case))()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
+    status = Path("/proc/self/status")
+    if status.is_file():  # the high-water mark of this process alone; getrusage begins with its parent's
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def sample(case: Case) -> Inputs:
@@ -154,21 +158,22 @@ def sample(case: Case) -> Inputs:
 
 
 def show(results: list[Result]) -> None:
-    """The results as a table."""
-    table = Table("network", "batch", "threads", "side", "time a sample", "ratio", "peak memory", "ratio")
-    for result in results:
-        table.add_row(
-            result.case,
-            str(result.batch),
-            str(result.threads),
-            result.side,
-            f"{1e6 * result.seconds_per_sample:.1f} us",
-            f"{result.time_ratio:.2f}x",
-            f"{result.peak_bytes / 2**20:.0f} MiB",
-            f"{result.memory_ratio:.2f}x",
-            end_section=result.side == "pcm, 10 chips",
-        )
-    Console().print(table)
+    """A table a network."""
+    for name in dict.fromkeys(result.case for result in results):
+        of_case = [result for result in results if result.case == name]
+        title = f"{name}, batch of {of_case[0].batch}, {of_case[0].threads} threads"
+        table = Table("", title=title)
+        for column in ("time a sample", "ratio", "peak memory", "ratio"):
+            table.add_column(column, justify="right")
+        for result in of_case:
+            table.add_row(
+                result.side,
+                f"{1e6 * result.seconds_per_sample:.1f} us",
+                f"{result.time_ratio:.2f}x",
+                f"{result.peak_bytes / 2**20:.0f} MiB",
+                f"{result.memory_ratio:.2f}x",
+            )
+        Console().print(table)
 
 
 if __name__ == "__main__":

@@ -170,7 +170,7 @@ def test_each_pass_says_what_it_changes(models_dir: Path, tmp_path: Path) -> Non
 def test_large_programs_keep_their_weights_in_a_second_file(
     models_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("xbarc.api.program._EXTERNAL_DATA_BYTES", 0)
+    monkeypatch.setattr("xbarc.api.model_files.EXTERNAL_DATA_BYTES", 0)
     program = xbarc.compile(models_dir / "digits_mlp.onnx", calibration=models_dir / "digits_calibration.npz")
     path = program.save(tmp_path / "large.xbar.onnx")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["large.xbar.onnx", "large.xbar.onnx.data"]

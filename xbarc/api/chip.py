@@ -6,6 +6,7 @@ import dataclasses
 import os
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -16,6 +17,7 @@ from xbarc.api.data import Samples, samples_from_arrays
 from xbarc.api.evaluation import DataLike, Network, Progress, Tell, compare, layer_snr_db, part_of, samples_of
 from xbarc.api.machines import batch_size, build_machine
 from xbarc.api.metrics import Metric, parse_metric
+from xbarc.api.model_files import save_model
 from xbarc.api.reference import open_reference
 from xbarc.api.setting import Setting
 from xbarc.api.source import ModelLike
@@ -158,6 +160,14 @@ class Chip:
                 **dataclasses.asdict(self.reading),
             }
         return write_program(StoredProgram(self._cells[0], facts))
+
+    def save_onnx(self, path: str | os.PathLike[str]) -> Path:
+        """Write :meth:`model` to a file, and beside it a file of weights where it is too large for one.
+
+        Raises:
+            XbarcError: the file cannot be written.
+        """
+        return save_model(self.model(), path)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the cells to a file, to be read back by :meth:`xbarc.api.program.Program.load_chip`.

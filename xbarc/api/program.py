@@ -13,8 +13,8 @@ import onnx
 from xbarc.api.chip import Chip
 from xbarc.api.chip_files import load_cells
 from xbarc.api.data import InputSpec
-from xbarc.api.files import atomic_path, atomic_paths
 from xbarc.api.machines import default_threads
+from xbarc.api.model_files import save_model
 from xbarc.api.reference import Origin
 from xbarc.api.series import ChipSeries
 from xbarc.api.setting import Setting
@@ -23,7 +23,7 @@ from xbarc.api.times import seconds_of
 from xbarc.api.writing import Reading, check_seed, write_chip
 from xbarc.devices.catalogue import find_device
 from xbarc.devices.ideal import IdealDevice
-from xbarc.errors import HardwareError, ProgramError
+from xbarc.errors import HardwareError, ProgramError, UsageError
 from xbarc.hardware.schema import Hardware
 from xbarc.ir.graph import Graph
 from xbarc.ir.printer import print_graph
@@ -34,9 +34,6 @@ from xbarc.report.utilisation import UtilisationReport, is_calibrated, utilisati
 if TYPE_CHECKING:
     from xbarc.devices.device import ReadNoise
     from xbarc.runtime.host import Optimization
-
-#: Weights beyond this many bytes go to a file beside the program: protobuf ends at 2 GiB.
-_EXTERNAL_DATA_BYTES = 2**30
 
 #: What every program remembers of its making.
 _FACTS: Final = (
@@ -103,6 +100,11 @@ class Program:
         """
         found = find_device(device)
         check_seed(seed)
+        if "chip" in self.facts and not isinstance(found, IdealDevice):
+            raise UsageError(
+                "this is a chip that was written already, not a program",
+                fix="write the program that it was made from, or run this one as it is",
+            )
         setting = self._setting(threads, optimization)
         if isinstance(found, IdealDevice):
             return Chip(setting)
@@ -182,16 +184,7 @@ class Program:
         Raises:
             XbarcError: the file cannot be written.
         """
-        target = Path(path)
-        model = self.model()
-        if model.ByteSize() < _EXTERNAL_DATA_BYTES:
-            with atomic_path(target) as aside:
-                aside.write_bytes(model.SerializeToString())
-            return target
-        weights = target.with_name(target.name + ".data")
-        with atomic_paths(weights, target) as (_, aside):
-            onnx.save_model(model, aside, save_as_external_data=True, location=weights.name, size_threshold=1024)
-        return target
+        return save_model(self.model(), path)
 
 
 def load(program: str | os.PathLike[str] | onnx.ModelProto) -> Program:
