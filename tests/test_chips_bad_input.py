@@ -109,3 +109,9 @@ def test_conventions_of_read_noise_are_checked(chip: xbarc.Chip) -> None:
         with pytest.raises(UsageError, match="has no duration") as caught:
             chip.with_inference_time(inference)
         check(caught)
+
+
+@pytest.mark.parametrize("place", [{"first_sample": -1}, {"repeat": 2**31}, {"repeat": 0.5}])
+def test_places_out_of_the_stream_are_refused(place: dict[str, int], chip: xbarc.Chip) -> None:
+    with pytest.raises(UsageError, match=next(iter(place))):
+        chip.run(np.zeros((1, 4), np.float32), **place)

@@ -13,7 +13,7 @@ from networks import Case, convolutions, finite_hardware, gemms, matmuls
 
 import xbarc
 from xbarc.hardware.schema import Hardware
-from xbarc.ir.layer import Layer
+from xbarc.ir.layer import Layer, layers
 
 #: The least programming error of PCM, that of an empty cell.
 LEAST_SIGMA = 0.26348e-6 / 25e-6
@@ -76,12 +76,27 @@ def test_the_default_hardware_snaps_far_below_the_noise(folder: str, request: py
     assert folder == "shared" or in_double == 0
 
 
-def test_a_block_too_large_for_float32_is_read_in_float64() -> None:
-    """Rather than on a coarse grid: all cells full, and inputs of 12 bits."""
-    program = product(np.ones((256, 2)), ["dac.bits=12"])
+@pytest.mark.parametrize("size", ["much", "a little"])
+def test_a_block_too_large_for_float32_is_read_in_float64(size: str) -> None:
+    """Rather than on a coarse grid: large codes, or cells half full, which would need half a level. What the grid of
+    float64 holds are the levels themselves where there is no error."""
+    rng = np.random.default_rng(0)
+    weight, x = rng.uniform(-1, 1, size=(256, 2)), rng.normal(size=(20, 256))
+    if size == "a little":
+        weight, x = np.full((256, 2), 0.5), np.abs(x)
+        weight[0] = 1
+    program = product(weight, ["dac.bits=14" if size == "much" else "dac.bits=8", "cell.g_min=3.3 uS"], calibration=x)
     for device in ("pcm", "generic"):
         ((layer,), _) = cells_of(program, program.write(device, seed=1))
         assert layer.read.double
         worst, limit = worst_sums(layer)
         assert 2**24 < worst <= limit
-    assert np.array_equal(np.unique(layer.read.levels[0, 0]), [255])
+    assert np.array_equal(layer.read.levels, layers(program.graph)[0].read.levels)
+
+
+def test_rows_that_are_never_driven_hold_nothing() -> None:
+    """Of the last block: their errors would only make the grid coarser."""
+    program = product(np.ones((10, 3)), ["tile.rows=7"])
+    ((layer,), _) = cells_of(program, program.write("pcm", seed=1))
+    assert not layer.read.levels[:, :, 1, 3:].any()
+    assert layer.read.levels[0, 0, 1, :3].all()

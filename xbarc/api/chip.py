@@ -115,7 +115,11 @@ class Chip:
 
         Raises:
             DataError: names, shapes or types that do not fit the model.
+            UsageError: what is no number of a sample or repeat.
         """
+        for what, number in (("first_sample", first_sample), ("repeat", repeat)):
+            if not (isinstance(number, int | np.integer) and 0 <= number < 2**31):
+                raise UsageError(f"{what} is {number!r}", fix="give an integer from 0 to 2**31 - 1")
         if not self.setting.specs:
             return self.run_batch({}, Place(first_sample, repeat))
         samples = inputs if isinstance(inputs, Samples) else samples_from_arrays(inputs, self.setting.specs)
