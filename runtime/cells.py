@@ -64,7 +64,7 @@ class CellState:
         levels: ``(S, P, D, R, C)`` float32, on a grid on which every sum of a read is exact.
         grid: its spacing, a power of two.
         double: whether the sums are exact in float64 only.
-        fast_variance: variance of what is drawn anew at every read, of the same shape, in squared levels; ``None``:
+        fast_variance: float64 variance of what is drawn anew at every read, of that shape, in squared levels; ``None``:
             nothing is.
     """
 
@@ -145,10 +145,29 @@ def read_cells(
     levels[_unused(layer)] = 0.0
     codes = layer.dac.codes
     if codes is None:
-        return CellState(levels.astype(np.float32), 0.0, True, variance)
+        return CellState(
+            levels.astype(np.float32), 0.0, True, None if variance is None else variance.astype(np.float64)
+        )
+    if variance is not None:
+        variance = _exact_variance(layer, variance, max(codes.high, -codes.low))
     grid, double = _grid(layer, levels, codes, (span.g_max - span.g_min) / span.step)
     snapped = (np.rint(levels / np.float32(grid)) * np.float32(grid)).astype(np.float32)
     return CellState(snapped, grid, double, variance)
+
+
+def _exact_variance(layer: Layer, variance: np.ndarray, largest_code: int) -> np.ndarray:
+    """Variances on a power-of-two grid on which float64 adds up ``code^2 * variance`` exactly, in any order.
+
+    BLAS may add up in another order for another place in a panel. The grid is some ``2^-40`` of the variance of a
+    column.
+    """
+    variance = np.where(_unused(layer), 0.0, variance.astype(np.float64))
+    largest = float(variance.sum(axis=(1, 3)).max()) * largest_code**2
+    if largest == 0.0:
+        return variance
+    grid = _power_below(largest / 2.0**51)
+    snapped: np.ndarray = np.rint(variance / grid) * grid
+    return snapped
 
 
 def _grid(layer: Layer, levels: np.ndarray, codes: CodeRange, span_levels: float) -> tuple[float, bool]:

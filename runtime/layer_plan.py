@@ -18,7 +18,7 @@ class LayerNoise:
 
     Attributes:
         seed: of the chip.
-        fast_variance: of its cells, ``(S, P, D, R, C)`` float32, in squared levels; ``None``: cells are quiet.
+        fast_variance: of its cells, ``(S, P, D, R, C)`` float64, in squared levels; ``None``: cells are quiet.
         adc_noise_lsb: standard deviation of a conversion, in codes.
     """
 
@@ -153,7 +153,7 @@ def _diagonal(layer: Layer, index: int, dtype: np.dtype, noise: LayerNoise | Non
         variances: list[np.ndarray] = []
         references: list[np.ndarray] = []
         if noise is not None and noise.fast_variance is not None:
-            for cells in noise.fast_variance[:, :, place, :rows].astype(dtype):
+            for cells in noise.fast_variance[:, :, place, :rows]:
                 _add_variances(layer, cells, variances, references)
         blocks.append(
             Block((start, start + rows), tuple(matrices), tuple(weights), tuple(variances), tuple(references))

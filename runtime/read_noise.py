@@ -37,7 +37,7 @@ class LayerReads:
     ) -> None:
         self._plan = plan
         self._words = window_words(plan, shape, windows, first_sample)
-        self._converters = plan.dtype.type((noise.adc_noise_lsb * plan.lsb) ** 2 if plan.adc_codes else 0.0)
+        self._converters = float((noise.adc_noise_lsb * plan.lsb) ** 2 if plan.adc_codes else 0.0)
         self._keys = {
             (diagonal, block, read, side): Key.stream(
                 noise.seed, "read", plan.name, diagonal, block, read, side, repeat
@@ -65,10 +65,10 @@ class LayerReads:
         deviates = np.empty((count, currents.shape[1]), dtype=np.float32)
         fill_normals(deviates, self._keys[(*place, "column")], words, 0, 0)
         if not block.variances:
-            kernels.add_noise(currents, count, np.zeros_like(currents), self._converters, deviates)
+            kernels.add_noise(currents, count, np.zeros(currents.shape), self._converters, deviates)
             return
-        # No exact sums, but of one shape whatever the batch: every window gives the same bits in any place of a panel.
-        squares = np.square(panel)
+        # In float64 these sums are exact, so that a window's noise does not depend on its place in the panel.
+        squares = np.square(panel, dtype=np.float64)
         kernels.add_noise(currents, count, squares @ block.variances[read], self._converters, deviates)
         if block.reference_variances:
             variance = squares @ block.reference_variances[read]
@@ -80,7 +80,7 @@ class LayerReads:
 def window_words(plan: LayerPlan, shape: tuple[int, ...], windows: int, first_sample: int) -> np.ndarray:
     """``(windows of the batch, 2)``: of each window its sample in the data set, and which window of the sample it is.
 
-    A layer whose windows mix samples counts its windows through.
+    A layer whose windows mix samples counts its windows through, from the first sample of the batch.
     """
     if plan.windows.rank:
         samples = np.repeat(np.arange(shape[0]), windows)
@@ -89,13 +89,12 @@ def window_words(plan: LayerPlan, shape: tuple[int, ...], windows: int, first_sa
         leading = shape[:-1]
         flat = np.arange(int(np.prod(leading))).reshape(leading)
         if plan.sample_axis is None or plan.sample_axis >= len(leading):
-            samples, numbers = np.zeros(flat.size, dtype=np.int64), flat.reshape(-1)
+            samples, numbers = np.zeros(flat.size, dtype=np.int64), flat.reshape(-1)  # mixed: numbered through
         else:
             axis = plan.sample_axis
             samples = np.broadcast_to(np.arange(leading[axis]).reshape(-1, *[1] * (len(leading) - axis - 1)), leading)
             inner = np.arange(flat.size // leading[axis]).reshape(leading[:axis] + leading[axis + 1 :])
             numbers = np.broadcast_to(np.expand_dims(inner, axis), leading).reshape(-1)
             samples = samples.reshape(-1)
-    mixed = plan.sample_axis is None
-    words = np.stack([samples if mixed else samples + first_sample, numbers], axis=1)
+    words = np.stack([samples + first_sample, numbers], axis=1)
     return words.astype(np.uint32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -214,3 +215,19 @@ def test_faults_stay_with_the_silicon_while_weights_move() -> None:
     assert not np.array_equal(second["b"].stuck, first["b"].stuck)
     stuck = second["b"].stuck[..., :12, :]
     assert np.array_equal(second["b"].programmed[..., :12, :][stuck], first["a"].programmed[..., :12, :][stuck])
+
+
+def test_the_variance_of_reads_adds_up_exactly() -> None:
+    """Whatever the order: so no place in a panel and no processor changes a bit of it."""
+    program = product(np.random.default_rng(0).normal(size=(300, 40)))
+    chip = program.write("pcm", seed=1).with_read_noise("per-read")
+    (noise,) = chip._cells[1].values()
+    (layer,) = layers(program.graph)
+    assert noise.fast_variance is not None
+    assert layer.dac.codes is not None
+    squares = np.random.default_rng(1).integers(0, layer.dac.codes.high + 1, 256).astype(np.float64) ** 2
+    for cells in np.moveaxis(noise.fast_variance, 2, 0):
+        terms = squares[:, None] * cells.sum(axis=(0, 1))[: len(squares)]
+        exact = [math.fsum(column) for column in terms.T]
+        for order in (np.arange(256), np.arange(256)[::-1], np.random.default_rng(2).permutation(256)):
+            assert np.cumsum(terms[order], axis=0)[-1].tolist() == exact

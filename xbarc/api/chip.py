@@ -22,7 +22,7 @@ from xbarc.api.reference import open_reference
 from xbarc.api.setting import Setting
 from xbarc.api.source import ModelLike
 from xbarc.api.times import seconds_of
-from xbarc.api.writing import Reading, Written, check_reading, read_chip
+from xbarc.api.writing import Reading, Written, check_reading, digest, read_chip
 from xbarc.devices.catalogue import device_text
 from xbarc.devices.device import Device, ReadNoise
 from xbarc.devices.ideal import IdealDevice
@@ -234,6 +234,11 @@ class Chip:
                 "an iterator gives its batches once, and they are read again for every chip",
                 fix="pass arrays, or a list of batches",
             )
+        if isinstance(written, list | tuple):
+            for chip in written:
+                self._refuse_stranger(chip)
+            if len({(chip._seed, chip.reading) for chip in written}) < len(written):
+                raise UsageError("a chip is given twice", fix="give every chip and time once: each counts once")
         figures, floating, count = compare(
             {"quantized": self._without_tiles(chosen), "ideal": ideal._network(chosen)},
             floating_network,
@@ -250,6 +255,7 @@ class Chip:
         wanted = ideal._layer_outputs(first) if written else []
 
         def judged(number: int, chip: Chip) -> ChipFigure:
+            self._refuse_stranger(chip)
             tell = part_of(progress, chip._words(), number, 1 + len(written))
             ratios = chip._layer_snr(first, wanted)
             results, _, _ = compare(
@@ -277,6 +283,12 @@ class Chip:
             chips=found,
             snr_samples=len(next(iter(first.values()))) if first else 0,
         )
+
+    def _refuse_stranger(self, chip: Chip) -> None:
+        """Chips of another program have nothing to do with this one's figures."""
+        own, other = self.setting, chip.setting
+        if other.graph is not own.graph and digest(other.graph, other.hardware) != digest(own.graph, own.hardware):
+            raise UsageError("a chip was written with another program", fix="evaluate each program's chips by itself")
 
     @cached_property
     def _cells(self) -> tuple[Graph, dict[str, LayerNoise]]:

@@ -14,8 +14,8 @@ def seconds_of(time: float | str) -> float:
     """
     fix = "write a time as in 0, 20s, 1h, 1d or 1y"
     try:
-        return parse_duration(time) if isinstance(time, str) else float(time)
-    except ValueError as error:
+        return (parse_duration(time) if isinstance(time, str) else float(time)) + 0.0  # -0.0 is 0.0
+    except (ValueError, OverflowError) as error:
         raise UsageError(str(error), fix=fix) from None
     except TypeError:
         raise UsageError(f"the time is {time!r}", fix=fix) from None

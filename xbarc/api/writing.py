@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -118,8 +119,9 @@ def check_seed(seed: int) -> None:
 
 
 def digest(graph: Graph, hardware: Hardware) -> str:
-    """What tells one program from another: the hash of its text, which holds hashes of its arrays, and of its range."""
-    return hashlib.sha256(f"{print_graph(graph)}\n{conductances(hardware)}".encode()).hexdigest()
+    """What tells one program from another: the hash of its text, with hashes of its arrays, and of its hardware."""
+    described = json.dumps(hardware.to_dict(), sort_keys=True)
+    return hashlib.sha256(f"{print_graph(graph)}\n{described}".encode()).hexdigest()
 
 
 def _state(layer: Layer, written: Written, span: Conductances, reading: Reading, time_s: float) -> CellState:

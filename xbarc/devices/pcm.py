@@ -40,10 +40,11 @@ class PcmDevice(ParametricDevice):
 
     Q depends on the programmed conductance, as in aihwkit; the papers give it over the target.
 
-    Not modelled: temperature; random telegraph noise beyond its share in the 1/f fit; correlation of a cell's
-    programming error with its drift; tails of the programming error that are not normal; drift between the last pulse
-    and ``t0_s``; loss of the amorphous phase by crystallisation; the cell's nonlinear current over voltage; different
-    behaviour of cells along the array.
+    Not modelled: temperature; correlation of 1/f noise between one time of evaluation and another, or between reads;
+    random telegraph noise beyond its share in the 1/f fit; correlation of a cell's programming error with its drift;
+    tails of the programming error that are not normal; drift between the last pulse and ``t0_s``; loss of the
+    amorphous phase by crystallisation; the cell's nonlinear current over voltage; different behaviour of cells along
+    the array.
     """
 
     name: ClassVar[str] = "pcm"
