@@ -18,6 +18,8 @@ from xbarc.runtime.read_noise import LayerReads
 #: Called with pieces ``(windows, columns)`` of the currents of any block.
 CurrentVisitor = Callable[[np.ndarray], None]
 
+_CACHED = 2**18  # input codes that are worked on together
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -165,24 +167,31 @@ def _run_panels(
 ) -> None:
     total = y.shape[0] * y.shape[2]
     for across, diagonal in enumerate(plan.diagonals):
-        sums = np.zeros((panel_windows, diagonal.blocks[0].matrices[0].shape[1]), dtype=plan.sum_dtype)
-        inputs = [
-            np.empty((panel_windows, block.rows[1] - block.rows[0]), dtype=plan.dtype) for block in diagonal.blocks
-        ]
-        currents = np.empty((panel_windows, diagonal.blocks[0].matrices[0].shape[1]), dtype=plan.dtype)
-        for number in panels:
-            first = number * panel_windows
-            count = min(panel_windows, total - first)
+        heights = [block.rows[1] - block.rows[0] for block in diagonal.blocks]
+        # Several panels a call, as many as stay in the cache: threads take turns in the interpreter between calls.
+        together = max(1, _CACHED // (panel_windows * max(heights)))
+        width = diagonal.blocks[0].matrices[0].shape[1]
+        all_inputs = [np.empty((together, panel_windows, rows), dtype=plan.dtype) for rows in heights]
+        all_currents = np.empty((together, panel_windows, width), dtype=plan.dtype)
+        all_sums = np.empty((together * panel_windows, width), dtype=plan.sum_dtype)
+        for start in range(panels.start, panels.stop, together):
+            taken = min(together, panels.stop - start)
+            first = start * panel_windows
+            count = min(taken * panel_windows, total - first)
+            stack, sums = all_currents[:taken], all_sums[: taken * panel_windows]
+            currents = stack.reshape(-1, width)
             sums[:] = 0
-            for down, (block, panel) in enumerate(zip(diagonal.blocks, inputs, strict=True)):
+            for down, block in enumerate(diagonal.blocks):
+                inputs = all_inputs[down][:taken]
+                panel = inputs.reshape(-1, heights[down])
                 rows = row_offset[block.rows[0] : block.rows[1]]
                 kernels.gather_windows(codes, first, count, image_size, window_offset, rows, panel)
                 for read, (matrix, weight) in enumerate(zip(block.matrices, block.weights, strict=True)):
-                    np.matmul(panel, matrix, out=currents)
+                    np.matmul(inputs, matrix, out=stack)  # one product a panel
                     if plan.pedestal:
                         kernels.add_pedestal(panel, currents, plan.dtype.type(plan.pedestal))
                     if reads is not None:
-                        reads.add((across, down, read), block, panel, currents, first, count)
+                        reads.add((across, down, read), block, inputs, currents, first, count)
                     if visit is not None:
                         visit(_data(plan, diagonal, currents[:count]))
                     _accumulate(plan, currents, count, weight, sums)

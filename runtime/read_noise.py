@@ -56,8 +56,8 @@ class LayerReads:
         Args:
             place: diagonal, row block and matrix.
             block: the matrices.
-            panel: input codes, ``(windows, rows)``.
-            currents: ``(windows, columns)``.
+            panel: input codes, ``(panels, windows a panel, rows)``.
+            currents: ``(windows of all panels, columns)``.
             first, count: which windows of the batch these are.
         """
         read = place[2]
@@ -69,12 +69,18 @@ class LayerReads:
             return
         # In float64 these sums are exact, so that a window's noise does not depend on its place in the panel.
         squares = np.square(panel, dtype=np.float64)
-        kernels.add_noise(currents, count, squares @ block.variances[read], self._converters, deviates)
+        kernels.add_noise(currents, count, _product(squares, block.variances[read]), self._converters, deviates)
         if block.reference_variances:
-            variance = squares @ block.reference_variances[read]
+            variance = _product(squares, block.reference_variances[read])
             common = np.empty((count, variance.shape[1]), dtype=np.float32)
             fill_normals(common, self._keys[(*place, "reference")], words, 0, 0)
             kernels.add_reference_noise(currents, count, variance, common, self._plan.block_columns)
+
+
+def _product(squares: np.ndarray, variances: np.ndarray) -> np.ndarray:
+    """``(windows of all panels, columns)``, one product a panel."""
+    products: np.ndarray = np.matmul(squares, variances)
+    return products.reshape(-1, variances.shape[1])
 
 
 def window_words(plan: LayerPlan, shape: tuple[int, ...], windows: int, first_sample: int) -> np.ndarray:
