@@ -45,7 +45,8 @@ def run_layer(
 ) -> np.ndarray:
     """The layer's output for an input ``(images, channels, *spatial)``, or ``(..., rows)`` for a plain product.
 
-    The result depends on each window alone: not on how many windows there are, nor on the number of threads.
+    The result depends on each window alone: not on how many windows there are, nor on the number of threads. Of
+    products that are not exact (unlimited resolution) that holds as far as BLAS rounds alike at every place of a panel.
 
     Raises:
         DataError: an input of the wrong shape.

@@ -62,13 +62,6 @@ class Layer:
         return None
 
     @property
-    def windows_per_image(self) -> int | None:
-        """Input vectors of one image of the layer's input; ``None`` where its spatial axes are not known."""
-        spatial = () if self.read.windows.rank == 0 else (self.input.shape or (None,))[2:]
-        sizes = [size for size in spatial if isinstance(size, int)]
-        return self.read.windows.count(sizes) if len(sizes) == len(spatial) == self.read.windows.rank else None
-
-    @property
     def double_sums(self) -> bool:
         """Whether sums of ADC codes can exceed what float32 holds exactly, so that they are taken in float64."""
         if self.adc.codes is None:
