@@ -15,7 +15,7 @@ SOURCES := pyproject.toml README.md LICENSE $(shell find xbarc passes runtime -n
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long check bench models clean
+.PHONY: help demo test test-long test-onnx check bench bench-large models exported clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1@\2/p' Makefile | awk -F@ '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -34,6 +34,9 @@ test: $(VENV)/.installed-dev  ## the tests, against the installed wheel
 test-long: $(VENV)/.installed-dev  ## the tests that take more than a minute each
 	@$(VENV)/bin/pytest -q -n 2 -m long
 
+test-onnx: $(VENV)/.installed-dev  ## all of ONNX's own backend suite, with its weights as inputs and frozen
+	@$(VENV)/bin/python tests/onnx_suite.py
+
 check: $(VENV)/.installed-dev  ## lint, format and types
 	@$(VENV)/bin/ruff check
 	@$(VENV)/bin/ruff format --check
@@ -43,8 +46,15 @@ check: $(VENV)/.installed-dev  ## lint, format and types
 bench: $(VENV)/.installed  ## the benchmarks
 	@$(VENV)/bin/python benchmarks/run.py
 
+bench-large: $(VENV)/.installed  ## memory and time of compiling large models; takes 4 GB of disk for a while
+	@$(VENV)/bin/python benchmarks/large.py
+
 models: $(TRAIN_VENV)/.installed-train  ## train the models of models/ anew, in an environment of their own
 	@$(TRAIN_VENV)/bin/python models/train.py
+
+# Converters that go through sets write them in the order of their hashes.
+exported: $(TRAIN_VENV)/.installed-export  ## export the networks of tests/exported/ anew, in the same environment
+	@PYTHONHASHSEED=0 $(TRAIN_VENV)/bin/python tests/exported/export.py
 
 clean:  ## remove everything made here
 	@rm -rf $(VENV) $(TRAIN_VENV) build dist xbarc.egg-info .typetree .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -72,3 +82,6 @@ $(VENV)/.installed-dev: $(SOURCES) | $(VENV)/bin/pip
 
 $(TRAIN_VENV)/.installed-train: $(SOURCES) | $(TRAIN_VENV)/bin/pip
 	$(call install,.[train])
+
+$(TRAIN_VENV)/.installed-export: $(SOURCES) | $(TRAIN_VENV)/bin/pip
+	$(call install,.[export])

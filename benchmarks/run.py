@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import resource
 import statistics
 import sys
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
+from memory import peak_resident_bytes
 from rich.console import Console
 from rich.table import Table
 
@@ -144,11 +144,7 @@ def peak_memory(case: Case, side: str, threads: int) -> int:
 
 def _run_once(case: Case, side: str, threads: int) -> int:
     runner(case, side, threads, sample(case))()
-    status = Path("/proc/self/status")
-    if status.is_file():  # the high-water mark of this process alone; getrusage begins with its parent's
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return peak_resident_bytes()
 
 
 def sample(case: Case) -> Inputs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -87,20 +87,32 @@ def current_bounds(layer: Layer) -> tuple[float, float]:
     """The smallest and the largest current that any column of any block can give, over all admissible input codes."""
     codes = layer.dac.codes or CodeRange(-1, 1)
     partition = layer.read.partition
-    data, reference = partition.data_columns, partition.reference_columns
     lowest = highest = 0.0
     for slice_levels in layer.read.levels:
         for place in range(partition.stacked):
             rows = partition.rows_in(*divmod(place, partition.row_blocks))
-            cells = slice_levels[:, place, :rows].astype(np.float64)
-            if layer.single_ended:
-                matrices = [plane + layer.read.pedestal for plane in cells]
-            else:
-                columns = cells[..., data] - (cells[..., reference] if reference else 0.0)
-                matrices = [columns[0] - columns[1] if len(columns) == 2 else columns[0]]
-            for matrix in matrices:
-                positive = np.maximum(matrix, 0.0).sum(axis=0)
-                negative = np.maximum(-matrix, 0.0).sum(axis=0)
+            for positive, negative in _column_sums(layer, slice_levels[:, place, :rows]):
                 highest = max(highest, float((positive * codes.high - negative * codes.low).max()))
                 lowest = min(lowest, float((positive * codes.low - negative * codes.high).min()))
     return lowest, highest
+
+
+def _column_sums(layer: Layer, cells: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Of each current of a block, the sums of its positive and of its negative terms a column, for input code 1.
+
+    ``cells``: ``(P, rows, C)``.
+    """
+    exact = cells.dtype.kind == "u"
+    if layer.single_ended:
+        for plane in cells:
+            total = plane.sum(axis=0, dtype=np.uint64 if exact else np.float64).astype(np.float64)
+            yield total + len(plane) * layer.read.pedestal, np.zeros_like(total)
+        return
+    partition = layer.read.partition
+    wide = cells.astype(np.int32 if exact else np.float64)
+    if partition.reference_column:
+        wide = wide[..., partition.data_columns] - wide[..., partition.reference_columns]
+    terms = wide[0] - wide[1] if len(wide) == 2 else wide[0]
+    positive = np.maximum(terms, 0).sum(axis=0, dtype=np.float64)
+    negative = np.maximum(-terms, 0).sum(axis=0, dtype=np.float64)
+    yield positive, negative

@@ -11,7 +11,8 @@ from xbarc.hardware.schema import Dac
 from xbarc.ir.bounds import UNBOUNDED, Bounds, bounds
 from xbarc.ir.executor import Batch, Executor
 from xbarc.ir.graph import Graph, Value
-from xbarc.ir.operators import InputRange, MatVec
+from xbarc.ir.operators import InputRange
+from xbarc.ir.scopes import products
 from xbarc.ir.stages import Stage
 from xbarc.passes.magnitudes import Magnitudes
 
@@ -39,16 +40,16 @@ class CalibrateInputs:
     measured: bool = True
 
     def run(self, graph: Graph) -> None:
-        products = [operator for operator in graph.operators() if isinstance(operator, MatVec)]
+        found = [product for _, product in products(graph)]
         if self.dac.bits == "unlimited":
-            for product in products:
+            for product in found:
                 product.input_range = InputRange(1.0, True, "unlimited resolution")
             return
         known = bounds(graph)
-        seen: dict[Value, Magnitudes] = {product.operand: Magnitudes(product.name) for product in products}
+        seen: dict[Value, Magnitudes] = {product.operand: Magnitudes(product.name) for product in found}
         if seen:
             self.executor.observe(graph, self.batches, {value: magnitudes.add for value, magnitudes in seen.items()})
-        for product in products:
+        for product in found:
             product.input_range = self._range(seen[product.operand], known.get(product.operand, UNBOUNDED))
 
     def _range(self, seen: Magnitudes, known: Bounds) -> InputRange:

@@ -11,8 +11,10 @@ from typing import ClassVar
 from xbarc.errors import UsageError
 from xbarc.ir.graph import Graph
 from xbarc.ir.operators import Decision, HostOp
+from xbarc.ir.scopes import scopes
 from xbarc.ir.stages import Stage
-from xbarc.passes.static_products import Refusal, recognise
+from xbarc.passes.products.catalogue import recognise
+from xbarc.passes.products.rule import Refusal
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class ChooseAnalog:
 
     def run(self, graph: Graph) -> None:
         found: dict[str, Refusal | str] = {}
-        for operator in graph.operators():
+        for operator in (operator for scope in scopes(graph) for operator in scope.operators()):
             if isinstance(operator, HostOp):
                 product = recognise(operator)
                 if isinstance(product, Refusal):

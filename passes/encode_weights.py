@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,10 +11,11 @@ import numpy as np
 from xbarc.errors import InternalError
 from xbarc.hardware.schema import Cell, Weights
 from xbarc.ir.graph import Graph
-from xbarc.ir.operators import Encoding, MatVec
+from xbarc.ir.operators import Encoding
+from xbarc.ir.scopes import products
 from xbarc.ir.stages import Stage
 
-_CHUNK = 2**20  # weights encoded at a time, so that intermediate arrays stay in the cache
+_EDGE = 256  # rows and columns encoded at a time: intermediate arrays stay in the cache, in whatever order weights lie
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,11 @@ class EncodeWeights:
     weights: Weights
 
     def run(self, graph: Graph) -> None:
-        for product in graph.operators():
-            if isinstance(product, MatVec):
-                product.encoding = self._encode(product.weight)
+        encodings: dict[str, Encoding] = {}
+        for _, product in products(graph):
+            if product.matrix not in encodings:
+                encodings[product.matrix] = self._encode(product.weight)
+            product.encoding = encodings[product.matrix]
 
     def _encode(self, weight: np.ndarray) -> Encoding:
         peak = np.maximum(weight.max(axis=1), -weight.min(axis=1)).astype(np.float64)
@@ -52,14 +56,13 @@ class EncodeWeights:
         powers = [base**power for power in reversed(range(slices))]
         dtype = np.uint8 if base <= 256 else np.uint16
         levels = np.empty((slices, self.weights.polarities, *weight.shape), dtype=dtype)
-        rows = max(1, _CHUNK // weight[:, 0].size)
-        for start in range(0, weight.shape[1], rows):
-            part = slice(start, start + rows)
-            signed = np.rint(weight[:, part] / scale[:, None, :]).astype(np.int32)
+        for part in _parts(weight.shape):
+            quotient = weight[part] / scale[:, None, :][part[0], :, part[2]]
+            signed = np.rint(quotient, out=quotient).astype(np.int32)
             planes = [signed + middle] if middle else [np.maximum(signed, 0), np.maximum(-signed, 0)]
             for polarity, plane in enumerate(planes):
                 for place, power in enumerate(powers):
-                    levels[place, polarity, :, part] = plane if slices == 1 else plane // power % base
+                    levels[(place, polarity, *part)] = plane if slices == 1 else plane // power % base
         reference = np.array([middle // power % base for power in powers], dtype=dtype) if middle else None
         return Encoding(levels, scale.reshape(-1), np.array(powers, dtype=np.float64), reference)
 
@@ -73,3 +76,13 @@ class EncodeWeights:
             return Encoding(np.stack(planes)[None], peak.reshape(-1), np.ones(1), None)
         planes = [0.5 + 0.5 * share]
         return Encoding(np.stack(planes)[None], 2.0 * peak.reshape(-1), np.ones(1), np.array([0.5]))
+
+
+def _parts(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice, slice]]:
+    """Pieces of an array ``(groups, rows, columns)``."""
+    groups, rows, columns = shape
+    together = max(1, _EDGE**2 // (rows * columns))
+    for group in range(0, groups, together):
+        for row in range(0, rows, _EDGE):
+            for column in range(0, columns, _EDGE):
+                yield slice(group, group + together), slice(row, row + _EDGE), slice(column, column + _EDGE)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from onnx import numpy_helper
 
 from xbarc.errors import ModelError
 from xbarc.ir.graph import Graph, Value
 from xbarc.ir.operators import HostOp, MatVec
+from xbarc.ir.scopes import products
 from xbarc.ir.stages import Stage
 
 
@@ -28,10 +28,9 @@ class FoldAffine:
     ensures: ClassVar[Stage] = Stage.LOWERED
 
     def run(self, graph: Graph) -> None:
-        for product in graph.operators():
-            if isinstance(product, MatVec):
-                while _fold_next(graph, product):
-                    pass
+        for scope, product in products(graph):
+            while _fold_next(scope, product):
+                pass
 
 
 def _fold_next(graph: Graph, product: MatVec) -> bool:
@@ -48,7 +47,9 @@ def _fold_next(graph: Graph, product: MatVec) -> bool:
             return False
         factor, offset = affine
         groups, _, columns = product.weight.shape
-        weight = (product.weight * factor.reshape(groups, 1, columns)).astype(product.weight.dtype)
+        weight = product.weight
+        if np.any(factor != 1.0):
+            weight = (weight * factor.reshape(groups, 1, columns)).astype(weight.dtype)
         bias = (0.0 if product.bias is None else product.bias) * factor + offset
     if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
         if user.kind != "BatchNormalization":
@@ -120,4 +121,4 @@ def _per_column(constant: np.ndarray, product: MatVec) -> np.ndarray | None:
 
 
 def _constant(value: Value | None) -> np.ndarray | None:
-    return None if value is None or value.constant is None else numpy_helper.to_array(value.constant).astype(np.float64)
+    return None if value is None or value.constant is None else value.constant.astype(np.float64)

@@ -13,6 +13,7 @@ from xbarc.ir.graph import Graph, Value
 from xbarc.ir.layer import FLOAT32_EXACT
 from xbarc.ir.operators import Accumulate, Adc, CodeRange, Dac, Encoding, MatVec, Rescale, TileRead
 from xbarc.ir.partition import Partition
+from xbarc.ir.scopes import products
 from xbarc.ir.stages import Stage
 from xbarc.ir.types import float32
 
@@ -32,11 +33,14 @@ class InsertConverters:
     hardware: Hardware
 
     def run(self, graph: Graph) -> None:
-        for product in graph.operators():
-            if isinstance(product, MatVec):
-                self._lower(graph, product)
+        waiting = products(graph)[::-1]
+        shared = {product.matrix: None for _, product in waiting if product.matrix != product.name}
+        stacks: dict[str, np.ndarray | None] = dict(shared)
+        while waiting:  # weights and encodings go as soon as their layer stands
+            self._lower(*waiting.pop(), stacks)
 
-    def _lower(self, graph: Graph, product: MatVec) -> None:
+    def _lower(self, graph: Graph, product: MatVec, stacks: dict[str, np.ndarray | None]) -> None:
+        """Lower one product; ``stacks``: levels of shared matrices, as far as they are stacked."""
         encoding, partition, found = product.encoding, product.partition, product.input_range
         if encoding is None or partition is None or found is None:
             raise InternalError(f"{product.name!r} is not ready for converters")
@@ -45,7 +49,11 @@ class InsertConverters:
         codes = None if bits == "unlimited" else CodeRange.of_bits(bits, signed=found.signed)
         # A range of subnormal numbers would make the step zero.
         scale = 1.0 if codes is None else float(max(np.float32(found.limit / codes.high), np.finfo(np.float32).tiny))
-        levels = stack_levels(encoding, partition)
+        levels = stacks.get(product.matrix)
+        if levels is None:
+            levels = stack_levels(encoding, partition)
+        if product.matrix in stacks:
+            stacks[product.matrix] = levels
         analog = hardware.weights.subtraction == "analog"
         step = 1.0 if hardware.cell.levels == "unlimited" else 1.0 / (hardware.cell.levels - 1)
         # Where nothing is rounded before the subtraction, what g_min adds to both sides cancels.
@@ -70,6 +78,7 @@ class InsertConverters:
             results=[value("currents")],
             source=product.source,
             reason=product.reason,
+            matrix=product.matrix,
             levels=levels,
             windows=product.windows,
             partition=partition,
@@ -77,8 +86,10 @@ class InsertConverters:
             pedestal=float(np.float32(pedestal)),  # as the program's file holds it
             grid=None if levels.dtype.kind == "f" else 1.0,
             double=codes is None
-            or levels.dtype.kind == "f"
-            or largest_sum(levels, partition, codes, pedestal=pedestal != 0.0) > FLOAT32_EXACT,
+            or hardware.cell.levels == "unlimited"
+            or not _exact_in_float32(
+                levels, partition, codes, highest=hardware.cell.levels - 1, pedestal=pedestal != 0.0
+            ),
         )
         bits = hardware.adc.bits
         signed = analog or found.signed
@@ -110,10 +121,12 @@ class InsertConverters:
 def stack_levels(encoding: Encoding, partition: Partition) -> np.ndarray:
     """Cells as blocks: ``(S, P, D, R, C)``, reference columns in place, short blocks padded with level 0."""
     slices, polarities, groups, rows, columns = encoding.levels.shape
+    if groups == 1 and encoding.reference_levels is None and rows == partition.row_blocks * partition.block_rows:
+        return encoding.levels.reshape(slices, polarities, partition.row_blocks, partition.block_rows, columns)
     together, diagonals = partition.groups_per_diagonal, partition.diagonals
     shape = (slices, polarities, diagonals, partition.row_blocks * partition.block_rows, partition.stack_columns)
     stack = np.zeros(shape, dtype=encoding.levels.dtype)
-    data = np.array(partition.data_columns)
+    data = partition.data_columns
     if encoding.reference_levels is not None:
         # Off the diagonal of groups an offset code stands for zero, as the reference column does.
         filler = encoding.reference_levels.reshape(-1, 1, 1, 1)
@@ -121,10 +134,24 @@ def stack_levels(encoding: Encoding, partition: Partition) -> np.ndarray:
             stack[:, :, diagonal, : rows * partition.groups_in(diagonal)] = filler
     for group in range(groups):
         diagonal, place = divmod(group, together)
-        where = data[place * columns : (place + 1) * columns]
         part = stack[:, :, diagonal, place * rows : (place + 1) * rows]
-        part[..., where] = encoding.levels[:, :, group]
+        for start in range(0, columns, partition.block_columns):  # columns between two reference columns
+            size = min(partition.block_columns, columns - start)
+            first = data[place * columns + start]
+            part[..., first : first + size] = encoding.levels[:, :, group, :, start : start + size]
     return stack.reshape(slices, polarities, partition.stacked, partition.block_rows, partition.stack_columns)
+
+
+def _exact_in_float32(
+    levels: np.ndarray, partition: Partition, codes: CodeRange, *, highest: int, pedestal: bool
+) -> bool:
+    """Whether float32 holds all sums of a layer.
+
+    Cells are looked at only where the ``highest`` level at every row would be too much. Of a differential pair one cell
+    is at level 0, so that a row counts once.
+    """
+    bound = partition.block_rows * highest * max(codes.high, -codes.low)
+    return bound <= FLOAT32_EXACT or largest_sum(levels, partition, codes, pedestal=pedestal) <= FLOAT32_EXACT
 
 
 def largest_sum(levels: np.ndarray, partition: Partition, codes: CodeRange, *, pedestal: bool) -> int:

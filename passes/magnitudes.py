@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import math
 
+import numba
 import numpy as np
 
 from xbarc.errors import DataError
 
 _BINS = 8192
 _TINY = float(np.finfo(np.float32).tiny)
+
+
+@numba.njit(cache=True, nogil=True)
+def _count(values, per_unit, bins):  # type: ignore[no-untyped-def]
+    """Add the magnitudes of a two-dimensional array to bins of the width ``1 / per_unit``; return how many."""
+    last, count = bins.size - 1, 0
+    for row in values:
+        for value in row:
+            magnitude = abs(np.float64(value))
+            if magnitude >= _TINY:
+                bins[min(np.int64(magnitude * per_unit), last)] += 1
+                count += 1
+    return count
 
 
 class Magnitudes:
@@ -41,23 +55,24 @@ class Magnitudes:
         Raises:
             DataError: a value that is not finite.
         """
-        magnitudes = np.abs(values).reshape(-1)
-        magnitudes = magnitudes[~(magnitudes < _TINY)]
-        if magnitudes.size == 0:
+        if values.size == 0:
             return
-        largest = float(magnitudes.max())
+        low, high = float(values.min()), float(values.max())
+        largest = max(-low, high)
         if not math.isfinite(largest):
             raise DataError(
                 "the calibration sample makes values that are not finite",
                 where=f"layer {self._name!r}",
                 fix="leave out the samples for which the network gives infinity or NaN",
             )
-        self.negative = self.negative or bool(values.min() < 0)
-        self.count += magnitudes.size
+        if largest < _TINY:
+            return
+        self.negative = self.negative or low < 0.0
         self._cover(largest)
         self.largest = max(self.largest, largest)
-        places = (magnitudes * (1.0 / self._width)).astype(np.int32)
-        self._bins += np.bincount(np.minimum(places, _BINS - 1), minlength=_BINS)
+        rows = values.reshape(len(values) if values.ndim else 1, -1)
+        compiled = rows if rows.dtype in (np.float32, np.float64) else rows.astype(np.float64)
+        self.count += _count(compiled, 1.0 / self._width, self._bins)
 
     def _cover(self, largest: float) -> None:
         needed = 2.0 ** (math.floor(math.log2(largest)) + 1) / _BINS

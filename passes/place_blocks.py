@@ -33,17 +33,23 @@ class PlaceBlocks:
     def run(self, graph: Graph) -> None:
         first = 0
         found = layers(graph)
+        placed: dict[str, np.ndarray] = {}
         for layer in found:
-            slices, polarities = layer.read.levels.shape[:2]
-            sides = polarities if self.hardware.tile.polarity == "paired-tiles" else 1
-            partition = layer.read.partition
-            shape = (slices, sides, partition.stacked, partition.column_blocks)
-            count = int(np.prod(shape))
-            tiles = np.arange(first, first + count, dtype=np.int32).reshape(shape)
-            full = (slices, polarities, partition.stacked, partition.column_blocks)
-            layer.read.tiles = np.broadcast_to(tiles, full).copy()
-            first += count
+            if layer.read.matrix not in placed:
+                tiles = self._tiles(layer, first)
+                placed[layer.read.matrix] = tiles
+                first = int(tiles.max()) + 1
+            layer.read.tiles = placed[layer.read.matrix].copy()
         self._check_capacity(first, found)
+
+    def _tiles(self, layer: Layer, first: int) -> np.ndarray:
+        """Tiles of a layer's blocks, numbered from ``first`` on."""
+        slices, polarities = layer.read.levels.shape[:2]
+        sides = polarities if self.hardware.tile.polarity == "paired-tiles" else 1
+        partition = layer.read.partition
+        shape = (slices, sides, partition.stacked, partition.column_blocks)
+        tiles = np.arange(first, first + int(np.prod(shape)), dtype=np.int32).reshape(shape)
+        return np.broadcast_to(tiles, (slices, polarities, *shape[2:]))
 
     def _check_capacity(self, needed: int, found: list[Layer]) -> None:
         available = self.hardware.chip.tiles
@@ -51,7 +57,7 @@ class PlaceBlocks:
             return
         fitting, room = [], available
         for layer in found:
-            room -= _tiles_of(layer)
+            room -= _tiles_of(layer) if layer.read.matrix == layer.name else 0
             if room < 0:
                 break
             fitting.append(layer.name)

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from xbarc.hardware.schema import Hardware
 from xbarc.ir.graph import Graph
-from xbarc.ir.operators import MatVec
 from xbarc.ir.partition import Partition
+from xbarc.ir.scopes import products
 from xbarc.ir.stages import Stage
 
 
@@ -26,17 +26,16 @@ class SplitBlocks:
     hardware: Hardware
 
     def run(self, graph: Graph) -> None:
-        for product in graph.operators():
-            if isinstance(product, MatVec):
-                groups, rows, columns = product.weight.shape
-                product.partition = split(
-                    groups=groups,
-                    rows=rows,
-                    columns=columns,
-                    tile_rows=self.hardware.tile.rows,
-                    tile_columns=self.hardware.weight_columns,
-                    reference_column=self.hardware.weights.encoding == "offset",
-                )
+        for _, product in products(graph):
+            groups, rows, columns = product.weight.shape
+            product.partition = split(
+                groups=groups,
+                rows=rows,
+                columns=columns,
+                tile_rows=self.hardware.tile.rows,
+                tile_columns=self.hardware.weight_columns,
+                reference_column=self.hardware.weights.encoding == "offset",
+            )
 
 
 def split(

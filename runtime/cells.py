@@ -86,12 +86,12 @@ def write_cells(layer: Layer, device: Device, *, seed: int, span: Conductances, 
     """
     levels = layer.read.levels
     target = np.float32(span.g_min) + levels.astype(np.float32) * np.float32(span.step)
-    deviates = _field(layer, Key.stream(seed, "programming", layer.name))
+    deviates = _field(layer, Key.stream(seed, "programming", layer.read.matrix))
     deviates *= device.programming_sigma(target, span.g_max)
     deviates += target
     programmed = np.maximum(deviates, np.float32(0.0), out=deviates)
     mean, sigma = device.drift_exponent(target, span.g_max)
-    nu = _field(layer, Key.stream(seed, "drift", layer.name))
+    nu = _field(layer, Key.stream(seed, "drift", layer.read.matrix))
     nu *= sigma
     nu += mean
     np.abs(nu, out=nu)
@@ -132,7 +132,7 @@ def read_cells(
     fast = fast_read_sigma(device, cells.programmed, g_drifted=drifted, read_noise=read_noise, **moments)
     actual = drifted
     if np.any(slow):
-        deviates = _field(layer, Key.stream(seed, "slow read noise", layer.name, repr(time_s)))
+        deviates = _field(layer, Key.stream(seed, "slow read noise", layer.read.matrix, repr(time_s)))
         deviates *= slow
         actual = np.maximum(drifted + deviates, np.float32(0.0))
     variance = np.square(fast / span.step) if np.any(fast) else None

@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime as ort
 
 from xbarc.errors import ModelError
+from xbarc.runtime.few_bits import FEW_BITS, to_array, to_value
 
 #: How far onnxruntime may rewrite host operators; fused operators may round differently.
 Optimization = Literal["disabled", "basic", "extended", "all"]
@@ -24,11 +25,25 @@ _LEVELS: Final = {
 class HostModel:
     """A model that onnxruntime executes.
 
+    Args:
+        model: its bytes or its file.
+        threads: for each operator.
+        optimization: how far onnxruntime may rewrite it.
+        constants: inputs that are the same at every run; used where they lie, not copied.
+
     Raises:
         ModelError: onnxruntime refuses it or fails while it runs; the message is onnxruntime's.
     """
 
-    def __init__(self, model: bytes | str, *, threads: int = 1, optimization: Optimization = "basic") -> None:
+    def __init__(
+        self,
+        model: bytes | str,
+        *,
+        threads: int = 1,
+        optimization: Optimization = "basic",
+        constants: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
+        self._constants = dict(constants or {})
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -40,11 +55,17 @@ class HostModel:
             self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:
             raise ModelError(f"onnxruntime cannot load host operators: {_message(error)}") from error
+        borders = (*self._session.get_inputs(), *self._session.get_outputs())
+        self._few_bits = any(border.type in FEW_BITS for border in borders)
 
     def run(self, feeds: Mapping[str, np.ndarray], fetch: Sequence[str]) -> list[np.ndarray]:
         """The named outputs."""
+        fed = {**self._constants, **feeds}
         try:
-            results: list[np.ndarray] = self._session.run(list(fetch), dict(feeds))
+            if self._few_bits:
+                values = {name: to_value(value) for name, value in fed.items() if value is not None}
+                return [to_array(value) for value in self._session.run_with_ort_values(list(fetch), values)]
+            results: list[np.ndarray] = self._session.run(list(fetch), fed)
         except Exception as error:
             raise ModelError(f"onnxruntime fails on host operators: {_message(error)}") from error
         return results

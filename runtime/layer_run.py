@@ -28,10 +28,12 @@ class Place:
     Attributes:
         first_sample: number of the batch's first sample in its data set.
         repeat: another number gives other noise for the same inputs.
+        steps: in loops, outermost first: which repetition this is.
     """
 
     first_sample: int = 0
     repeat: int = 0
+    steps: tuple[int, ...] = ()
 
 
 def run_layer(
@@ -85,7 +87,7 @@ def run_layer(
                 shape=x.shape,
                 windows=windows,
                 first_sample=place.first_sample,
-                repeat=place.repeat,
+                again=(place.repeat, *place.steps),
             )
 
         def run(part: range) -> None:

@@ -22,7 +22,7 @@ class LayerReads:
         shape: of the layer's input.
         windows: of one image.
         first_sample: number of the batch's first sample in its data set.
-        repeat: another number gives other noise for the same inputs.
+        again: other numbers give other noise for the same inputs: the repeat, then the repetitions of loops.
     """
 
     def __init__(
@@ -33,14 +33,14 @@ class LayerReads:
         shape: tuple[int, ...],
         windows: int,
         first_sample: int,
-        repeat: int,
+        again: tuple[int, ...],
     ) -> None:
         self._plan = plan
         self._words = window_words(plan, shape, windows, first_sample)
         self._converters = float((noise.adc_noise_lsb * plan.lsb) ** 2 if plan.adc_codes else 0.0)
         self._keys = {
             (diagonal, block, read, side): Key.stream(
-                noise.seed, "read", plan.name, diagonal, block, read, side, repeat
+                noise.seed, "read", plan.name, diagonal, block, read, side, *again
             )
             for diagonal, part in enumerate(plan.diagonals)
             for block in range(len(part.blocks))

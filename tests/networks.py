@@ -44,20 +44,29 @@ def network(
     *,
     outputs: Sequence[str] = ("y",),
     dtype: np.dtype | type = np.float32,
-    output_types: Mapping[str, type] | None = None,
+    input_types: Mapping[str, np.dtype | type] | None = None,
+    output_types: Mapping[str, np.dtype | type] | None = None,
+    output_ranks: Mapping[str, int] | None = None,
     opset: int = 17,
 ) -> onnx.ModelProto:
-    """A model of the nodes; shapes of outputs are left to be inferred. It is valid, or this raises."""
+    """A model of the nodes; shapes of outputs are left to be inferred. It is valid, or this raises.
+
+    Of what ONNX cannot infer, the ranks of the outputs must be given.
+    """
     elem = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    fed = {name: helper.np_dtype_to_tensor_dtype(np.dtype(kind)) for name, kind in (input_types or {}).items()}
     results = {name: helper.np_dtype_to_tensor_dtype(np.dtype(kind)) for name, kind in (output_types or {}).items()}
+    shapes = {name: [None] * rank for name, rank in (output_ranks or {}).items()}
     graph = helper.make_graph(
         nodes,
         "network",
-        [helper.make_tensor_value_info(name, elem, shape) for name, shape in inputs.items()],
-        [helper.make_tensor_value_info(name, results.get(name, elem), None) for name in outputs],
+        [helper.make_tensor_value_info(name, fed.get(name, elem), shape) for name, shape in inputs.items()],
+        [helper.make_tensor_value_info(name, results.get(name, elem), shapes.get(name)) for name in outputs],
         [numpy_helper.from_array(array, name) for name, array in (constants or {}).items()],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
+    domains = {"": opset} | {each.domain: 1 for each in nodes if each.domain}
+    imports = [helper.make_opsetid(domain, version) for domain, version in domains.items()]
+    model = helper.make_model(graph, opset_imports=imports, ir_version=10)
     model = onnx.shape_inference.infer_shapes(model, data_prop=True)
     onnx.checker.check_model(model, full_check=True)
     return model

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from xbarc.api.data import InputSpec, Samples, open_data, samples_from_arrays, samples_from_batches
+from xbarc.api.data import Samples, open_data, samples_from_arrays, samples_from_batches
+from xbarc.api.specs import InputSpec
 from xbarc.errors import DataError, UsageError
 
 IMAGE = InputSpec("image", np.dtype("float32"), (None, 2, 3))
@@ -323,17 +324,7 @@ def test_what_is_no_array_is_told() -> None:
     assert (where, fix) == ("the given arrays, input 'image'", "give a numpy array")
 
 
-def test_a_model_that_reads_text_or_has_no_sample_axis_is_refused() -> None:
-    assert refused(samples_from_arrays, np.zeros(1), [InputSpec("x", np.dtype(object), (None,))]) == (
-        "the model reads type object, and only real numbers can be fed",
-        "the given arrays, input 'x'",
-        "move what makes numbers of it out of the model",
-    )
-    assert refused(samples_from_arrays, np.zeros(()), [InputSpec("x", np.dtype("float32"), ())]) == (
-        "the model's input has no sample axis",
-        "the given arrays, input 'x'",
-        "make it a constant in the model",
-    )
+def test_data_for_a_model_without_inputs_are_refused() -> None:
     assert refused(samples_from_arrays, {}, []) == (
         "the model has no input to feed",
         "the given arrays",
@@ -410,10 +401,6 @@ def test_a_fixed_first_axis_takes_a_multiple() -> None:
         "the last batch",
         fix,
     )
-    other = InputSpec("x", np.dtype("int8"), (2,))
-    what_of_two, _, fix = refused(samples_from_arrays, {"image": np.zeros((4, 2, 3)), "x": np.zeros(4)}, [spec, other])
-    assert what_of_two == ("the model's inputs take different numbers of samples at once: 'image' (4, 2, 3), 'x' (2,)")
-    assert fix == "export the model with a dynamic first axis"
 
 
 def test_an_iterator_is_read_once() -> None:

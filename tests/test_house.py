@@ -20,13 +20,14 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 FOLDERS = {"xbarc": "xbarc", "xbarc.passes": "passes", "xbarc.runtime": "runtime"}
 
-# A part is a package or module directly below xbarc, or a face of the whole: xbarc itself opens api, __main__ runs cli.
+# A part is a package or module directly below xbarc, or a face of the whole: xbarc itself opens api, backend is its
+# other face, __main__ runs cli.
 FLOORS = (
     {"xbarc.errors", "xbarc.units", "xbarc.random"},
     {"xbarc.ir", "xbarc.hardware", "xbarc.devices"},
     {"xbarc.onnx_io", "xbarc.passes", "xbarc.runtime"},
     {"xbarc.report"},
-    {"xbarc.api", "xbarc"},
+    {"xbarc.api", "xbarc.backend", "xbarc"},
     {"xbarc.cli", "xbarc.__main__"},
 )
 FLOOR_OF = {part: number for number, parts in enumerate(FLOORS) for part in parts}

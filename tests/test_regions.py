@@ -75,6 +75,7 @@ def _add_layer(graph: Graph, name: str, operands: list[Value | None], results: l
             results=[currents],
             source="",
             reason="",
+            matrix="",
             levels=levels,
             windows=Windows(),
             partition=cut,

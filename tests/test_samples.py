@@ -16,7 +16,8 @@ import xbarc
 from xbarc.api.compiler import lower
 from xbarc.api.source import read_source
 from xbarc.ir.graph import Graph
-from xbarc.ir.samples import MIXED, SampleAxis, batching, sample_axes
+from xbarc.ir.sample_loops import MIXED, SampleAxis
+from xbarc.ir.samples import batching, sample_axes
 
 #: Nodes, and constants that they read.
 Steps = tuple[list[onnx.NodeProto], dict[str, np.ndarray]]

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from xbarc.api.data import InputSpec, Samples, open_data, samples_from_arrays, samples_from_batches
+from xbarc.api.data import Samples, open_data, samples_from_arrays, samples_from_batches
+from xbarc.api.random_inputs import Trial, random_inputs
+from xbarc.api.specs import InputSpec
 from xbarc.errors import DataError
 from xbarc.ir.executor import Batch
-from xbarc.random import Key, normals
 
 CalibrationLike = str | os.PathLike[str] | Mapping[str, np.ndarray] | np.ndarray | Iterable[Any] | None
-
-_RANDOM_SAMPLES = 8
 
 
 @dataclass(frozen=True)
@@ -31,12 +29,14 @@ class Calibration:
         data: real data; ``None``: random inputs, made when they are needed: not every model can have them, and
             not every compilation asks for them.
         origin: the file, or what else it is, for the program's provenance.
+        trial: makes what runs the model, to find sizes of random inputs.
     """
 
     specs: list[InputSpec]
     batch_size: int | None
     data: Samples | None
     origin: str
+    trial: Callable[[], Trial]
 
     @property
     def measured(self) -> bool:
@@ -50,9 +50,11 @@ class Calibration:
         Raises:
             DataError: random inputs cannot be made.
         """
-        return self.data or _random_samples(self.specs)
+        return self.data or samples_from_arrays(random_inputs(self.specs, self.trial), self.specs)
 
     def __iter__(self) -> Iterator[Batch]:
+        if not self.specs:
+            return iter([{}])  # a model without inputs has one sample
         return iter(self.samples.batches(self.batch_size or self.samples.count or 2**31))
 
     def facts(self) -> dict[str, Any]:
@@ -61,43 +63,34 @@ class Calibration:
         return {"measured": self.measured, "origin": self.origin, "samples": count, "sha256": digest}
 
 
-def calibration_of(given: CalibrationLike, specs: list[InputSpec], batch_size: int | None) -> Calibration:
+def calibration_of(
+    given: CalibrationLike, specs: list[InputSpec], batch_size: int | None, *, trial: Callable[[], Trial]
+) -> Calibration:
     """The calibration sample in any of its forms; random inputs where none is given.
+
+    Args:
+        given: the sample.
+        specs: the inputs of the model.
+        batch_size: samples at a time; ``None``: all at once.
+        trial: makes what runs the model, to find sizes of random inputs.
 
     Raises:
         DataError: data that do not fit the model, or an iterator, which can be read only once.
     """
+    data, origin = _opened(given, specs)
+    return Calibration(specs, batch_size, data, origin, trial)
+
+
+def _opened(given: CalibrationLike, specs: list[InputSpec]) -> tuple[Samples | None, str]:
     if given is None:
-        return Calibration(specs, batch_size, None, "seeded standard-normal inputs")
+        return None, "seeded standard-normal inputs"
     if isinstance(given, str | os.PathLike):
-        return Calibration(specs, batch_size, open_data(given, specs), os.path.abspath(given))
+        return open_data(given, specs), os.path.abspath(given)
     if isinstance(given, Mapping | np.ndarray):
-        return Calibration(specs, batch_size, samples_from_arrays(given, specs), "arrays")
+        return samples_from_arrays(given, specs), "arrays"
     if iter(given) is given:
         raise DataError(
             "the calibration sample is an iterator, and it has to be read more than once",
             fix="pass arrays, a file, or a list of batches",
         )
-    return Calibration(specs, batch_size, samples_from_batches(given, specs), "batches")
-
-
-def _random_samples(specs: list[InputSpec]) -> Samples:
-    """Standard-normal inputs; of integer inputs, their magnitudes rounded."""
-    arrays = {}
-    for spec in specs:
-        first = spec.shape[0] if spec.shape and spec.shape[0] is not None else _RANDOM_SAMPLES
-        unknown = [axis for axis, size in enumerate(spec.shape) if size is None and axis > 0]
-        if unknown:
-            raise DataError(
-                f"random inputs cannot be made: the input {spec.name!r} has no fixed size along axis {unknown[0]}",
-                where=f"input {spec.name!r}, {spec}",
-                fix="give a calibration sample (--calibrate DATA.npz)",
-            )
-        shape = (first, *(size or 1 for size in spec.shape[1:]))
-        normal = normals(Key.stream(0, "calibration", spec.name), (first, math.prod(shape[1:]))).reshape(shape)
-        if spec.dtype.kind in "iu":
-            normal = np.rint(np.abs(normal))
-        elif spec.dtype.kind == "b":
-            normal = normal > 0
-        arrays[spec.name] = normal.astype(spec.dtype)
-    return samples_from_arrays(arrays, specs)
+    return samples_from_batches(given, specs), "batches"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -15,9 +15,10 @@ import onnx
 from xbarc.api.chip_files import save_cells
 from xbarc.api.data import Samples, samples_from_arrays
 from xbarc.api.evaluation import DataLike, Network, Progress, Tell, compare, layer_snr_db, part_of, samples_of
+from xbarc.api.feeding import feeds_of
 from xbarc.api.machines import batch_size, build_machine
 from xbarc.api.metrics import Metric, parse_metric
-from xbarc.api.model_files import save_model
+from xbarc.api.model_files import save_program
 from xbarc.api.reference import open_reference
 from xbarc.api.setting import Setting
 from xbarc.api.source import ModelLike
@@ -29,6 +30,7 @@ from xbarc.devices.ideal import IdealDevice
 from xbarc.errors import DataError, UsageError
 from xbarc.ir.graph import Graph
 from xbarc.ir.layer import layers
+from xbarc.ir.naming import unique_names
 from xbarc.ir.samples import outputs_join
 from xbarc.onnx_io.program import StoredProgram, write_program
 from xbarc.report.evaluation import ChipFigure, Evaluation, Figure
@@ -104,12 +106,16 @@ class Chip:
         return self._looked_at(inference_s=seconds_of(inference))
 
     def run(
-        self, inputs: Mapping[str, np.ndarray] | np.ndarray | Samples, *, repeat: int = 0, first_sample: int = 0
-    ) -> dict[str, np.ndarray]:
+        self, inputs: Mapping[str, Any] | np.ndarray | Samples, *, repeat: int = 0, first_sample: int = 0
+    ) -> dict[str, Any]:
         """Outputs by name, for any number of samples, in bounded memory besides inputs and outputs.
 
+        Inputs with a dynamic first axis hold samples along it, and so do those of a model that fixes one number for
+        all; others are the same for every sample. A model without samples is run once.
+
         Args:
-            inputs: arrays by input name, or one array where the model has one input; any numeric type.
+            inputs: by input name, or alone where the model has one input: arrays of any numeric type or of strings,
+                lists for sequences, ``None`` for an empty optional.
             repeat: another number gives fresh read noise for the same samples.
             first_sample: number of the first sample in its data set, so that a set may be given in several calls.
 
@@ -121,7 +127,7 @@ class Chip:
             if not (isinstance(number, int | np.integer) and 0 <= number < 2**31):
                 raise UsageError(f"{what} is {number!r}", fix="give an integer from 0 to 2**31 - 1")
         if not self.setting.specs:
-            return self.run_batch({}, Place(first_sample, repeat))
+            return self._run({}, Place(first_sample, repeat))
         samples = inputs if isinstance(inputs, Samples) else samples_from_arrays(inputs, self.setting.specs)
         pieces = list(self.run_batches(samples, repeat=repeat, first_sample=first_sample))
         if len(pieces) == 1:
@@ -136,26 +142,33 @@ class Chip:
 
     def run_batches(
         self, samples: Samples, *, repeat: int = 0, first_sample: int = 0, progress: Progress | None = None
-    ) -> Iterator[dict[str, np.ndarray]]:
+    ) -> Iterator[dict[str, Any]]:
         """Outputs of one batch after the other, each as large as memory should hold."""
         done = 0
         for batch in samples.batches(self._batch_size or samples.count or 2**31):
-            yield self.run_batch(batch, Place(first_sample + done, repeat))
-            done += len(next(iter(batch.values())))
+            yield self._run(batch, Place(first_sample + done, repeat))
+            done += samples.size_of(batch)
             if progress is not None:
                 progress(done, samples.count)
 
-    def run_batch(self, batch: Mapping[str, np.ndarray], place: Place | None = None) -> dict[str, np.ndarray]:
-        """Outputs of one batch, run at once; ``place`` says where it stands in its data set."""
-        machine, fetched = self._machine
-        results = machine.run(batch, place=place or Place())
-        return {name: results[found] for name, found in zip(self.setting.graph.output_names, fetched, strict=True)}
+    def run_batch(self, batch: Mapping[str, Any], place: Place | None = None) -> dict[str, Any]:
+        """Outputs of one batch, run at once; ``place`` says where it stands in its data set.
+
+        Inputs are what onnxruntime takes, as for :meth:`run`; numbers may be infinite, and a batch empty.
+
+        Raises:
+            DataError: names, shapes or types that do not fit the model.
+        """
+        return self._run(feeds_of(batch, self.setting.specs), place or Place())
 
     def model(self) -> onnx.ModelProto:
         """The deterministic part of the chip at its time as an ONNX model that onnxruntime executes.
 
         Without fast read noise and ADC noise it computes what :meth:`run` computes, bit for bit.
         """
+        return write_program(self._stored())
+
+    def _stored(self) -> StoredProgram:
         facts = {**self.setting.facts, "hardware": self.setting.hardware.to_dict()}
         if self.written is not None:
             facts["chip"] = {
@@ -163,7 +176,7 @@ class Chip:
                 "seed": self.written.seed,
                 **dataclasses.asdict(self.reading),
             }
-        return write_program(StoredProgram(self._cells[0], facts))
+        return StoredProgram(self._cells[0], facts)
 
     def save_onnx(self, path: str | os.PathLike[str]) -> Path:
         """Write :meth:`model` to a file, and beside it a file of weights where it is too large for one.
@@ -171,7 +184,7 @@ class Chip:
         Raises:
             XbarcError: the file cannot be written.
         """
-        return save_model(self.model(), path)
+        return save_program(self._stored(), path)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the cells to a file, to be read back by :meth:`xbarc.api.program.Program.load_chip`.
@@ -184,12 +197,16 @@ class Chip:
             raise UsageError("a chip on the ideal device has nothing to save", fix="save its program")
         save_cells(path, self.setting.graph, self.setting.hardware, self.written)
 
-    def layer_snr(self, inputs: Mapping[str, np.ndarray]) -> dict[str, float]:
+    def layer_snr(self, inputs: Mapping[str, Any]) -> dict[str, float]:
         """Signal-to-noise ratio of each layer's output against the ideal device, in decibels, for one batch.
 
         Errors of earlier layers are part of a layer's error. Infinite where there is none.
+
+        Raises:
+            DataError: as :meth:`run_batch`.
         """
-        return self._layer_snr(inputs, Chip(self.setting)._layer_outputs(inputs))
+        feeds = feeds_of(inputs, self.setting.specs)
+        return self._layer_snr(feeds, Chip(self.setting)._layer_outputs(feeds))
 
     def evaluate(
         self,
@@ -281,7 +298,7 @@ class Chip:
             ideal=figures["ideal"],
             calibrated=setting.calibrated,
             chips=found,
-            snr_samples=len(next(iter(first.values()))) if first else 0,
+            snr_samples=samples.size_of(first) if first else 0,
         )
 
     def _refuse_stranger(self, chip: Chip) -> None:
@@ -289,6 +306,11 @@ class Chip:
         own, other = self.setting, chip.setting
         if other.graph is not own.graph and digest(other.graph, other.hardware) != digest(own.graph, own.hardware):
             raise UsageError("a chip was written with another program", fix="evaluate each program's chips by itself")
+
+    def _run(self, feeds: Mapping[str, Any], place: Place) -> dict[str, Any]:
+        machine, fetched = self._machine
+        results = machine.run(feeds, place=place)
+        return {name: results[found] for name, found in zip(self.setting.graph.output_names, fetched, strict=True)}
 
     @cached_property
     def _cells(self) -> tuple[Graph, dict[str, LayerNoise]]:
@@ -327,7 +349,7 @@ class Chip:
         )
 
     def _network(self, output: str) -> Network:
-        return lambda batch, first: self.run_batch(batch, Place(first))[output]
+        return lambda batch, first: self._run(batch, Place(first))[output]
 
     def _without_tiles(self, output: str) -> Network:
         """The program's quantisation alone."""
@@ -336,16 +358,19 @@ class Chip:
         return lambda batch, first: machine.run(batch)[name]
 
     def _layer_outputs(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Each layer's output as one flat array; of layers in loops, all that they made, one after the other."""
         graph, noise = self._cells
-        outputs = [layer.output for layer in layers(graph)]
-        machine, fetched = build_machine(graph, outputs, noise=noise, threads=self.setting.threads)
-        results = machine.run(inputs)
-        return [results[name] for name in fetched]
+        names = unique_names(graph)
+        seen: dict[str, list[np.ndarray]] = {names[layer.output]: [] for layer in layers(graph)}
+        machine, _ = build_machine(graph, noise=noise, threads=self.setting.threads)
+        machine.run(inputs, values={name: _collect(pieces) for name, pieces in seen.items()})
+        return [np.concatenate(pieces) if pieces else np.zeros(0, np.float32) for pieces in seen.values()]
 
     def _layer_snr(self, inputs: Mapping[str, np.ndarray], wanted: list[np.ndarray]) -> dict[str, float]:
         """By the outputs that the ideal device gives for these inputs."""
         found = zip(layers(self.setting.graph), wanted, self._layer_outputs(inputs), strict=True)
-        return {layer.name: layer_snr_db(ideal, actual) for layer, ideal, actual in found}
+        # A loop may run more or fewer times on a chip than on the ideal device: what both did is compared.
+        return {layer.name: layer_snr_db(ideal[: actual.size], actual[: ideal.size]) for layer, ideal, actual in found}
 
     def _output(self, name: str | None) -> str:
         names = self.setting.graph.output_names
@@ -358,6 +383,10 @@ class Chip:
 
 #: Samples that signal-to-noise ratios are measured on.
 _SNR_SAMPLES = 64
+
+
+def _collect(pieces: list[np.ndarray]) -> Callable[[np.ndarray], None]:
+    return lambda array: pieces.append(array.reshape(-1))
 
 
 def _network(model: HostModel, output: str) -> Network:

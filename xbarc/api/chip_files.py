@@ -38,8 +38,8 @@ def save_cells(path: _Path, graph: Graph, hardware: Hardware, written: Written) 
         "seed": written.seed,
     }
     arrays = {_FACTS: np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8)}
-    for number, layer in enumerate(layers(graph)):
-        cells = written.cells[layer.name]
+    for number, layer in enumerate(_matrices(graph)):
+        cells = written.cells[layer.read.matrix]
         arrays[f"{number}.programmed"] = cells.programmed
         arrays[f"{number}.nu"] = cells.nu
         if cells.stuck is not None:
@@ -67,14 +67,22 @@ def load_cells(path: _Path, graph: Graph, hardware: Hardware) -> Written:
         device,
         facts["seed"],
         {
-            layer.name: Cells(
+            layer.read.matrix: Cells(
                 programmed=_array(path, names, f"{number}.programmed", layer, np.float32),
                 nu=_array(path, names, f"{number}.nu", layer, np.float32),
                 stuck=_array(path, names, f"{number}.stuck", layer, np.uint8).astype(bool) if stuck else None,
             )
-            for number, layer in enumerate(layers(graph))
+            for number, layer in enumerate(_matrices(graph))
         },
     )
+
+
+def _matrices(graph: Graph) -> list[Layer]:
+    """One layer for each matrix: several layers may share their cells."""
+    first: dict[str, Layer] = {}
+    for layer in layers(graph):
+        first.setdefault(layer.read.matrix, layer)
+    return list(first.values())
 
 
 def _facts(path: _Path, names: list[str]) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from xbarc.passes.fold_constants import FoldConstants
 from xbarc.passes.insert_converters import InsertConverters
 from xbarc.passes.lower_products import LowerProducts
 from xbarc.passes.place_blocks import PlaceBlocks
+from xbarc.passes.share_weights import ShareWeights
 from xbarc.passes.split_blocks import SplitBlocks
 
 HardwareLike = str | os.PathLike[str] | Hardware
@@ -75,7 +76,7 @@ def compile_model(
     source = read_source(model)
     graph = source.graph
     executor = MachineExecutor(threads=threads or default_threads())
-    sample = calibration_of(calibration, input_specs(graph), batch_size(graph))
+    sample = calibration_of(calibration, input_specs(graph), batch_size(graph), trial=lambda: executor.trial(graph))
     passes = [
         *lowering_passes(executor, analog=analog, host=host),
         *_mapping_passes(described, executor, sample),
@@ -112,7 +113,13 @@ def lower(
 
 def lowering_passes(executor: MachineExecutor, *, analog: Sequence[str], host: Sequence[str]) -> list[Pass]:
     """The passes that need no hardware."""
-    return [FoldConstants(executor), ChooseAnalog(tuple(analog), tuple(host)), LowerProducts(), FoldAffine()]
+    return [
+        FoldConstants(executor),
+        ChooseAnalog(tuple(analog), tuple(host)),
+        LowerProducts(),
+        FoldAffine(),
+        ShareWeights(),
+    ]
 
 
 def _mapping_passes(hardware: Hardware, executor: MachineExecutor, sample: Calibration) -> list[Pass]:

@@ -1,42 +1,31 @@
 """Sample data in the form that a model reads: files, arrays and streams of batches, checked and cast batch by batch.
 
-Axis 0 of every input is the sample axis. A model may fix it (an export for batches of 4): then samples come in a
-multiple of that number and every batch has exactly that size.
+Axis 0 of an input is the sample axis where :func:`xbarc.api.specs.divide` says so; other inputs (scalars, tables beside
+a dynamic batch, sequences) are given whole with every batch. A model may fix its samples (an export for batches of 4):
+then they come in a multiple of that number and every batch has exactly that size. A model without samples takes each
+batch as one call.
 """
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from xbarc.api.feeding import as_fed, cast, check_shape, fitted, number_array, refuse_missing
 from xbarc.api.files import array_names, read_array
+from xbarc.api.specs import InputSpec, divide
 from xbarc.errors import DataError, UsageError
 
-Inputs = dict[str, np.ndarray]
+Inputs = dict[str, Any]
+"""By name: arrays, and what else a model may read."""
 Batch = tuple[Inputs, np.ndarray | None]
 """Inputs by name, and the labels of the same samples where they were asked for."""
 
 _HASH_BATCH = 256
-
-
-@dataclass(frozen=True)
-class InputSpec:
-    """One input of a model. `shape` has None for a dynamic axis."""
-
-    name: str
-    dtype: np.dtype
-    shape: tuple[int | None, ...]
-
-    def __str__(self) -> str:
-        first, *rest = self.shape or (1,)
-        sizes = ["N" if first in (None, 1) else f"{first} x N", *("any" if n is None else str(n) for n in rest)]
-        return f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
 
 
 class Samples:
@@ -65,6 +54,7 @@ class Samples:
         self._batches = batches
         self._has_labels = has_labels
         self._origin = origin
+        self._division = divide(self.specs)
         self._is_spent = False
         self._sha256: str | None = None
 
@@ -79,9 +69,9 @@ class Samples:
     def labelled_batches(self, size: int) -> Iterator[Batch]:
         """The samples in order, cast to the types of the model, `size` at a time and fewer in the last batch.
 
-        A model with a fixed first axis gets exactly its own number instead. Only what a batch needs is read from a
-        memory-mapped folder or a stream. A stream from an iterator can be read once. Batches may be views of the data:
-        they are not to be written.
+        A model with a fixed first axis gets exactly its own number instead, and one without samples what was given at
+        once. Only what a batch needs is read from a memory-mapped folder or a stream. A stream from an iterator can be
+        read once. Batches may be views of the data: they are not to be written.
 
         Raises:
             DataError: values that the model's type cannot hold, batches of a stream that do not fit the model, a stream
@@ -96,7 +86,11 @@ class Samples:
                 fix="pass arrays, or a list of batches",
             )
         self._is_spent = iter(self._batches) is self._batches
-        return self._read(_fixed_count(self.specs) or size)
+        return self._read(self._division.fixed or size)
+
+    def size_of(self, inputs: Inputs) -> int:
+        """How many samples a batch holds."""
+        return _size(inputs, self._division.batched)
 
     def sha256(self) -> str:
         """The hash of the inputs as the model reads them, and of the labels where asked for; equal for any file form.
@@ -116,9 +110,10 @@ class Samples:
     def _read(self, size: int) -> Iterator[Batch]:
         digest = _Digest(self.specs) if self._is_spent else None
         count = 0
-        for batch in _regroup(self._cast_batches(size), size):
-            count += _size(batch)
-            _refuse_remainder(count, self.specs, self._origin or "the last batch")
+        batches = self._cast_batches(size)
+        for batch in _regroup(batches, size, self._division.batched) if self._division.batched else batches:
+            count += self.size_of(batch[0])
+            _refuse_remainder(count, self._division.fixed, self._origin or "the last batch")
             if digest:
                 digest.add(batch)
             yield batch
@@ -131,17 +126,33 @@ class Samples:
     def _cast_batches(self, size: int) -> Iterator[Batch]:
         """The batches as given, checked, cut to at most `size` samples and cast."""
         first = 0
+        batched = self._division.batched
         for number, given in enumerate(self._batches):
             origin = self._origin or f"batch {number}"
             inputs, labels = _checked(given, self.specs, has_labels=self._has_labels, origin=origin)
-            count = _size((inputs, labels))
+            whole = {
+                spec.name: fitted(inputs[spec.name], spec, f"{origin}, input '{spec.name}'")
+                for spec in self.specs
+                if spec.name not in batched
+            }
+            if not batched:
+                yield whole, labels
+                continue
+            count = _size(inputs, batched)
             for start in range(0, count, size):
                 part = slice(start, start + size)
-                cast = {
-                    spec.name: _cast(inputs[spec.name][part], spec, origin=origin, first=first + start)
+                cut = {
+                    spec.name: cast(
+                        inputs[spec.name][part],
+                        spec,
+                        where=f"{origin}, input '{spec.name}'",
+                        first=first + start,
+                    )
                     for spec in self.specs
+                    if spec.name in batched
                 }
-                yield cast, None if labels is None else labels[part]
+                together = {name: cut[name] if name in cut else whole[name] for name in self.names}
+                yield together, None if labels is None else labels[part]
             first += count
 
 
@@ -156,7 +167,7 @@ def open_data(path: str | os.PathLike[str], specs: Sequence[InputSpec], *, label
     """
     origin = os.fspath(path)
     present = array_names(path)
-    _refuse_missing(present, specs, origin)
+    refuse_missing(present, specs, origin)
     if labels and "labels" not in present:
         raise _no_labels(origin)
     arrays = {spec.name: read_array(path, spec.name) for spec in specs}
@@ -190,13 +201,20 @@ class _Digest:
     """One running hash an input, so that the cut into batches does not matter."""
 
     def __init__(self, specs: Sequence[InputSpec]) -> None:
-        self._hashes = {spec.name: hashlib.sha256(f"{spec.name} {spec.dtype.name}".encode()) for spec in specs}
+        self._hashes = {spec.name: hashlib.sha256(f"{spec.name} {spec.dtype}".encode()) for spec in specs}
+        self._batched = divide(specs).batched
+        self._whole: dict[str, bytes] = {}
         self._labels = hashlib.sha256()
 
     def add(self, batch: Batch) -> None:
         inputs, labels = batch
-        for name, array in inputs.items():
-            self._hashes[name].update(array.tobytes())
+        for name, value in inputs.items():
+            content = _bytes(value)
+            if self._batched and name not in self._batched:
+                if content == self._whole.get(name):
+                    continue  # given with every batch, it counts once
+                self._whole[name] = content
+            self._hashes[name].update(content)
         if labels is not None:
             self._labels.update(labels.tobytes())
 
@@ -205,44 +223,66 @@ class _Digest:
         return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
-def _size(batch: Batch) -> int:
-    return len(next(iter(batch[0].values())))
+def _bytes(value: Any) -> bytes:
+    """What a value holds; that of two arrays joined is that of one and the other."""
+    if isinstance(value, np.ndarray) and value.dtype.kind != "O":
+        return value.tobytes()
+    if isinstance(value, np.ndarray | list | tuple):
+        return b"".join(_bytes(entry) for entry in (value.flat if isinstance(value, np.ndarray) else value))
+    text = value if isinstance(value, bytes) else str(value).encode()
+    return len(text).to_bytes(8, "little") + text
+
+
+def _size(inputs: Inputs, batched: frozenset[str]) -> int:
+    return next((len(value) for name, value in inputs.items() if name in batched), 1)
 
 
 def _from_arrays(arrays: Any, specs: Sequence[InputSpec], *, labels: Any, origin: str) -> Samples:
     has_labels = labels is not None
-    batch = _checked((arrays, labels), specs, has_labels=has_labels, origin=origin)
-    count = _size(batch)
+    inputs, marks = _checked((arrays, labels), specs, has_labels=has_labels, origin=origin)
+    division = divide(specs)
+    count = _size(inputs, division.batched)
     if count == 0:
         raise _no_samples(origin)
-    _refuse_remainder(count, specs, origin)
-    return Samples([batch], specs, has_labels=has_labels, origin=origin, count=count, labels=batch[1])
+    _refuse_remainder(count, division.fixed, origin)
+    return Samples([(inputs, marks)], specs, has_labels=has_labels, origin=origin, count=count, labels=marks)
 
 
-def _regroup(batches: Iterator[Batch], size: int) -> Iterator[Batch]:
+def _regroup(batches: Iterator[Batch], size: int, batched: frozenset[str]) -> Iterator[Batch]:
     """Joins and cuts batches to `size` samples each, fewer in the last; a batch of that size is not copied."""
     held: list[Batch] = []
     room = size
     for inputs, labels in batches:
-        start, count = 0, _size((inputs, labels))
+        start, count = 0, _size(inputs, batched)
         while start < count:
             part = slice(start, start + room)
-            piece = {name: array[part] for name, array in inputs.items()}, None if labels is None else labels[part]
-            held.append(piece)
-            start, room = start + _size(piece), room - _size(piece)
+            piece = {name: value[part] if name in batched else value for name, value in inputs.items()}
+            held.append((piece, None if labels is None else labels[part]))
+            taken = _size(piece, batched)
+            start, room = start + taken, room - taken
             if room == 0:
-                yield _joined(held)
+                yield _joined(held, batched)
                 held, room = [], size
     if held:
-        yield _joined(held)
+        yield _joined(held, batched)
 
 
-def _joined(pieces: list[Batch]) -> Batch:
+def _joined(pieces: list[Batch], batched: frozenset[str]) -> Batch:
     if len(pieces) == 1:
         return pieces[0]
     inputs, labels = zip(*pieces, strict=True)
+    for name in inputs[0]:
+        if name not in batched and len({_bytes(each[name]) for each in inputs}) > 1:
+            raise DataError(
+                f"batches with different values of the input '{name}' cannot be joined into one",
+                where="its axis 0 does not run over samples",
+                fix="give batches that have as many samples as the batch size",
+            )
     try:
-        joined = {name: np.concatenate([each[name] for each in inputs]) for name in inputs[0]}
+        joined = {
+            name: np.concatenate([each[name] for each in inputs]) if name in batched else inputs[0][name]
+            for name in inputs[0]
+        }
         return joined, None if labels[0] is None else np.concatenate(labels)
     except ValueError as error:
         raise DataError(
@@ -256,6 +296,36 @@ def _checked(given: Any, specs: Sequence[InputSpec], *, has_labels: bool, origin
     """One batch as plain arrays of the right names, shapes and kinds of type; not yet cast, values not looked at."""
     if not specs:
         raise DataError("the model has no input to feed", where=origin, fix="run it without data")
+    inputs, labels = _inputs_and_labels(given, specs, origin)
+    refuse_missing(list(inputs), specs, origin)
+    batched = divide(specs).batched
+    fed = {}
+    for spec in specs:
+        where = f"{origin}, input '{spec.name}'"
+        value = fed[spec.name] = as_fed(inputs[spec.name], spec, where)
+        if isinstance(value, np.ndarray):
+            check_shape(value, spec, where, samples=spec.name in batched)
+    counts = {name: len(value) for name, value in fed.items() if name in batched}
+    if len(set(counts.values())) > 1:
+        told = ", ".join(f"'{name}' has {count}" for name, count in counts.items())
+        raise DataError(
+            f"the inputs have different numbers of samples: {told}", where=origin, fix="give each input every sample"
+        )
+    if not has_labels:
+        return fed, None
+    if labels is None:
+        raise _no_labels(origin)
+    marks = number_array(labels, f"{origin}, labels")
+    count = _size(fed, batched)
+    if batched and (marks.ndim == 0 or len(marks) != count):
+        raise DataError(
+            f"labels of shape {marks.shape} for {count} samples", where=origin, fix="give a label for each sample"
+        )
+    return fed, marks
+
+
+def _inputs_and_labels(given: Any, specs: Sequence[InputSpec], origin: str) -> tuple[Mapping[str, Any], Any]:
+    """A batch in any of its forms, parted."""
     inputs, labels = given, None
     if isinstance(given, tuple | list):
         if len(given) not in (1, 2):
@@ -265,93 +335,19 @@ def _checked(given: Any, specs: Sequence[InputSpec], *, has_labels: bool, origin
                 fix="give one array, a mapping by input name, or (inputs, labels)",
             )
         inputs, labels = given if len(given) == 2 else (given[0], None)
-    if not isinstance(inputs, Mapping):
-        if len(specs) != 1:
-            names = ", ".join(f"'{spec.name}'" for spec in specs)
-            raise DataError(
-                f"one array for a model of {len(specs)} inputs: {names}",
-                where=origin,
-                fix="give a mapping by input name",
-            )
-        inputs = {specs[0].name: inputs}
-    _refuse_missing(list(inputs), specs, origin)
-    arrays = {spec.name: _number_array(inputs[spec.name], f"{origin}, input '{spec.name}'") for spec in specs}
-    for spec in specs:
-        _check_shape(arrays[spec.name], spec, origin)
-    if len({len(array) for array in arrays.values()}) > 1:
-        counts = ", ".join(f"'{name}' has {len(array)}" for name, array in arrays.items())
+    if isinstance(inputs, Mapping):
+        return inputs, labels
+    if len(specs) != 1:
+        names = ", ".join(f"'{spec.name}'" for spec in specs)
         raise DataError(
-            f"the inputs have different numbers of samples: {counts}", where=origin, fix="give each input every sample"
+            f"one array for a model of {len(specs)} inputs: {names}",
+            where=origin,
+            fix="give a mapping by input name",
         )
-    if not has_labels:
-        return arrays, None
-    if labels is None:
-        raise _no_labels(origin)
-    marks = _number_array(labels, f"{origin}, labels")
-    count = _size((arrays, marks))
-    if marks.ndim == 0 or len(marks) != count:
-        raise DataError(
-            f"labels of shape {marks.shape} for {count} samples", where=origin, fix="give a label for each sample"
-        )
-    return arrays, marks
+    return {specs[0].name: inputs}, labels
 
 
-def _number_array(value: Any, where: str) -> np.ndarray:
-    try:
-        array = np.asarray(value)
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise DataError(f"cannot be read as an array: {error}", where=where, fix="give a numpy array") from error
-    if array.dtype.kind not in "biuf":
-        raise DataError(
-            f"the array has type {array.dtype}, not one of real numbers", where=where, fix="store integers or floats"
-        )
-    return array
-
-
-def _check_shape(array: np.ndarray, spec: InputSpec, origin: str) -> None:
-    where = f"{origin}, input '{spec.name}'"
-    if spec.dtype.kind not in "biuf" and spec.dtype.name != "bfloat16":
-        raise DataError(
-            f"the model reads type {spec.dtype}, and only real numbers can be fed",
-            where=where,
-            fix="move what makes numbers of it out of the model",
-        )
-    if not spec.shape:
-        raise DataError("the model's input has no sample axis", where=where, fix="make it a constant in the model")
-    pairs = zip(array.shape[1:], spec.shape[1:], strict=False)
-    if array.ndim != len(spec.shape) or any(size != wanted for size, wanted in pairs if wanted is not None):
-        raise DataError(
-            f"the array has shape {array.shape}, the model reads {spec}", where=where, fix=_shape_advice(array, spec)
-        )
-
-
-def _shape_advice(array: np.ndarray, spec: InputSpec) -> str:
-    wanted = spec.shape[1:]
-    if array.shape == wanted:
-        return "add the sample axis in front: array[None]"
-    if array.ndim == len(spec.shape) > 2:
-        for source, target in ((-1, 1), (1, -1)):
-            if np.moveaxis(array, source, target).shape[1:] == wanted:
-                return f"the channels stand elsewhere: np.moveaxis(array, {source}, {target})"
-    if array.ndim > 0 and None not in wanted and np.prod(array.shape[1:]) == np.prod(np.array(wanted, dtype=int)):
-        return f"array.reshape({', '.join(map(str, (-1, *wanted)))}), if the order of the elements is the model's"
-    return "prepare the data as for the source model"
-
-
-def _fixed_count(specs: Sequence[InputSpec]) -> int | None:
-    """The number of samples that the model takes at once, None where that is free."""
-    fixed = {spec.shape[0] for spec in specs if spec.shape and spec.shape[0] is not None}
-    if len(fixed) > 1:
-        shapes = ", ".join(f"'{spec.name}' {spec.shape}" for spec in specs)
-        raise DataError(
-            f"the model's inputs take different numbers of samples at once: {shapes}",
-            fix="export the model with a dynamic first axis",
-        )
-    return fixed.pop() if fixed else None
-
-
-def _refuse_remainder(count: int, specs: Sequence[InputSpec], origin: str) -> None:
-    fixed = _fixed_count(specs)
+def _refuse_remainder(count: int, fixed: int | None, origin: str) -> None:
     if fixed and count % fixed:
         raise DataError(
             f"{count} samples, and the model takes exactly {fixed} at once",
@@ -360,65 +356,9 @@ def _refuse_remainder(count: int, specs: Sequence[InputSpec], origin: str) -> No
         )
 
 
-def _refuse_missing(present: Sequence[str], specs: Sequence[InputSpec], origin: str) -> None:
-    missing = [spec.name for spec in specs if spec.name not in present]
-    if not missing:
-        return
-    near = difflib.get_close_matches(missing[0], present, n=1)
-    spare = [name for name in present if name != "labels"]
-    if near or (len(specs) == 1 and len(spare) == 1):
-        fix = f"rename '{(near or spare)[0]}' to '{missing[0]}'"
-    elif "/" in missing[0]:
-        fix = "an .npz can hold a name with '/', a folder cannot"
-    else:
-        fix = "name each array as the input of the model"
-    found = ", ".join(f"'{name}'" for name in present) or "nothing"
-    wanted = ", ".join(f"'{spec.name}' {spec}" for spec in specs)
-    raise DataError(
-        f"no array for the model's input '{missing[0]}'",
-        where=f"{origin} holds {found}; the model reads {wanted}",
-        fix=fix,
-    )
-
-
 def _no_labels(origin: str) -> DataError:
     return DataError("there are no labels", where=origin, fix="add an array 'labels', one entry a sample")
 
 
 def _no_samples(origin: str) -> DataError:
     return DataError("there is not one sample", where=origin, fix="give at least one")
-
-
-def _cast(array: np.ndarray, spec: InputSpec, *, origin: str, first: int) -> np.ndarray:
-    """`array` in the type of `spec`, refused where that would change more than the last digits of a float.
-
-    Args:
-        first: the index in the data set of the first sample of `array`.
-    """
-
-    def refuse(bad: np.ndarray, reason: str) -> None:
-        if bad.any():
-            place = np.unravel_index(int(bad.argmax()), bad.shape)
-            index = ", ".join(str(int(i) + (first if axis == 0 else 0)) for axis, i in enumerate(place))
-            raise DataError(
-                f"{array[place]} {reason}",
-                where=f"{origin}, input '{spec.name}', index [{index}]",
-                fix="correct or leave out the sample",
-            )
-
-    is_float = array.dtype.kind == "f"
-    if is_float:
-        refuse(~np.isfinite(array), "is no number that a model can read")
-    if spec.dtype.kind in "biu":
-        low, high = (0, 1) if spec.dtype.kind == "b" else (np.iinfo(spec.dtype).min, np.iinfo(spec.dtype).max)
-        # At least float32, which holds the powers of two at the ends of every integer type; float16 does not.
-        values = array.astype(np.result_type(array, np.float32), copy=False) if is_float else array
-        if array.dtype.kind != "b":  # a truth value fits every type, and does not compare with large numbers
-            refuse((values < low) | (values >= high + 1), f"does not fit the model's type {spec.dtype}")
-        if is_float:
-            refuse(values != np.trunc(values), f"is not whole, and the model reads {spec.dtype}")
-        return np.asarray(array, dtype=spec.dtype, order="C")
-    with np.errstate(over="ignore"):
-        cast = np.asarray(array, dtype=spec.dtype, order="C")
-    refuse(~np.isfinite(cast), f"does not fit the model's type {spec.dtype}")
-    return cast

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from xbarc.api.data import InputSpec, Samples, open_data, samples_from_arrays, samples_from_batches
+from xbarc.api.data import Samples, open_data, samples_from_arrays, samples_from_batches
 from xbarc.api.metrics import Accumulator, Agreement, Metric, TopK, decibels
+from xbarc.api.specs import InputSpec
+from xbarc.errors import DataError
 from xbarc.report.evaluation import Figure
 
 #: Told after each batch: samples done, and samples in all where that is known.
@@ -56,7 +58,7 @@ def compare(
             exact.add(wanted, labels, None)
         for name, network in networks.items():
             runs[name].add(network(batch, done), labels, wanted)
-        done += len(next(iter(batch.values())))
+        done += samples.size_of(batch)
         if progress is not None:
             progress(done, samples.count)
     return {name: run.figure() for name, run in runs.items()}, exact.figure() if reference else None, done
@@ -104,7 +106,8 @@ class _Run:
         agrees = isinstance(metric, TopK) and has_reference
         self._agreement: Accumulator | None = Agreement().start() if agrees else None
 
-    def add(self, outputs: np.ndarray, labels: np.ndarray | None, reference: np.ndarray | None) -> None:
+    def add(self, outputs: Any, labels: np.ndarray | None, reference: Any) -> None:
+        outputs, reference = _numbers(outputs), None if reference is None else _numbers(reference)
         if self._metric is not None:
             self._metric.add(outputs, labels, reference=reference)
         if self._agreement is not None:
@@ -115,3 +118,17 @@ class _Run:
             return Figure(None, self._reason)
         agreement = None if self._agreement is None else self._agreement.value()
         return Figure(self._metric.value(), None, self._metric.interval(), agreement)
+
+
+def _numbers(output: Any) -> np.ndarray:
+    """An output that can be judged; a single number is one sample.
+
+    Raises:
+        DataError: it is text, a sequence or the like.
+    """
+    if not isinstance(output, np.ndarray) or output.dtype.kind == "O":
+        raise DataError(
+            "the output is no array of numbers, and no metric judges another",
+            fix="choose an output with --output, or run the program from Python and judge its outputs there",
+        )
+    return output if output.ndim else output.reshape(1)

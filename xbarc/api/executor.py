@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
+from xbarc.api.host_models import host_model
 from xbarc.api.machines import build_machine
 from xbarc.ir.executor import Batch, Visitor
 from xbarc.ir.graph import Graph, Value, ancestors
 from xbarc.ir.naming import unique_names
 from xbarc.ir.operators import TileRead
-from xbarc.onnx_io.emit import region_model
-from xbarc.runtime.host import HostModel
 
 
 class MachineExecutor:
@@ -26,18 +25,50 @@ class MachineExecutor:
         names = unique_names(graph)
         needed = ancestors(values)
         order = [operator for operator in graph.operators() if operator in needed]
-        model = region_model(order, [], values, names, graph.opsets)
-        host = HostModel(model.SerializeToString(), threads=self._threads, optimization="disabled")
-        return host.run({}, [output.name for output in model.graph.output])
+        host, outputs = host_model(
+            order,
+            [],
+            values,
+            names=names,
+            opsets=graph.opsets,
+            feed=True,
+            threads=self._threads,
+            optimization="disabled",
+        )
+        return host.run({}, outputs)
 
     def observe(self, graph: Graph, batches: Iterable[Batch], visitors: Mapping[Value, Visitor]) -> None:
         """Run the graph over batches and show values to their visitors; currents of tiles in pieces."""
         currents = {
             value.producer.name: visit for value, visit in visitors.items() if isinstance(value.producer, TileRead)
         }
-        arrays = [value for value in visitors if not isinstance(value.producer, TileRead)]
-        machine, names = build_machine(graph, arrays or None, threads=self._threads, optimization="all")
+        watched = [value for value in visitors if not isinstance(value.producer, TileRead)]
+        machine, _ = build_machine(graph, watch=watched, threads=self._threads, optimization="all")
+        names = unique_names(graph)
+        by_name: dict[str, list[Visitor]] = {}
+        for value in watched:  # a captured value is known by one name inside and outside a body
+            if value.constant is None:
+                by_name.setdefault(names[value], []).append(visitors[value])
+        seen = {name: _all_of(visits) for name, visits in by_name.items()}
         for batch in batches:
-            results = machine.run(batch, currents)
-            for value, name in zip(arrays, names, strict=False):
-                visitors[value](results[name])
+            machine.run(batch, currents=currents, values=seen)
+            for value in watched:
+                if value.constant is not None:
+                    visitors[value](value.constant)
+
+    def trial(self, graph: Graph) -> Callable[[Batch], None]:
+        """What runs a graph on inputs and shows nothing, to see whether it takes them."""
+        machine, _ = build_machine(graph, threads=self._threads, optimization="all")
+
+        def run(batch: Batch) -> None:
+            machine.run(batch)
+
+        return run
+
+
+def _all_of(visitors: list[Visitor]) -> Visitor:
+    def visit(array: np.ndarray) -> None:
+        for each in visitors:
+            each(array)
+
+    return visit

@@ -28,7 +28,7 @@ def inspect(path: Path, *, stage: InspectionStage = "lowered", threads: int | No
         ModelError: the file is no ONNX model, or cannot be compiled.
         ProgramError: the program is damaged, or made by a newer schema.
     """
-    if is_program(read_file(path, external_data=False)):
+    if is_program(read_file(path)):
         return load(path).text()
     graph = read_source(path).graph
     if stage == "lowered":

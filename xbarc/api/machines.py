@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-import numpy as np
-from onnx import numpy_helper
-
+from xbarc.api.routines import RoutineOptions, build_routine
 from xbarc.ir.graph import Graph, Value
 from xbarc.ir.naming import unique_names
-from xbarc.ir.operators import HostOp
-from xbarc.ir.regions import HostRegion, schedule
 from xbarc.ir.samples import batching
 from xbarc.ir.stages import Stage
 from xbarc.ir.types import TensorType
-from xbarc.ir.work import host_macs
-from xbarc.onnx_io.emit import region_model
-from xbarc.runtime.host import HostModel, Optimization
-from xbarc.runtime.layer_plan import LayerNoise, layer_plan
-from xbarc.runtime.machine import HostStep, LayerStep, Machine, Step
+from xbarc.runtime.host import Optimization
+from xbarc.runtime.layer_plan import LayerNoise
+from xbarc.runtime.machine import Machine
 
 #: What the values of one batch may take together, in bytes, as a rule of thumb; batches are cut to fit.
 _BATCH_BYTES = 256 * 2**20
@@ -31,6 +25,7 @@ def build_machine(
     graph: Graph,
     fetch: Sequence[Value] | None = None,
     *,
+    watch: Iterable[Value] = (),
     convert_outputs: bool = True,
     noise: Mapping[str, LayerNoise] | None = None,
     threads: int = 1,
@@ -40,7 +35,8 @@ def build_machine(
 
     Args:
         graph: to run.
-        fetch: what to return; the graph's outputs by default.
+        fetch: what to return, of the graph itself; its outputs by default.
+        watch: what else must be made known while it runs, also in bodies.
         convert_outputs: without it, ADCs pass currents as they are.
         noise: drawn at every read, by layer.
         threads: for layers and for host operators.
@@ -48,25 +44,15 @@ def build_machine(
     """
     names = unique_names(graph)
     wanted = list(graph.outputs if fetch is None else fetch)
-    steps: list[Step] = []
-    constants: dict[str, np.ndarray] = {}
-    for part in schedule(graph, keep=wanted):
-        if isinstance(part, HostRegion):
-            model = region_model(part.operators, part.inputs, part.outputs, names, graph.opsets)
-            # onnxruntime parts a product among its threads by the size of the batch, and so would its rounding.
-            products = any(not isinstance(op, HostOp) or host_macs(op) != 0 for op in part.operators)
-            alone = products and graph.stage >= Stage.TILES
-            host = HostModel(model.SerializeToString(), threads=1 if alone else threads, optimization=optimization)
-            steps.append(HostStep(host, _names(part.inputs, names), _names(part.outputs, names)))
-        else:
-            _keep_constant(part.input, names, constants)
-            drawn = None if noise is None else noise.get(part.name)
-            plan = layer_plan(part, convert_outputs=convert_outputs, noise=drawn)
-            steps.append(LayerStep(plan, names[part.input], names[part.output]))
-    for value in wanted:
-        _keep_constant(value, names, constants)
-    fetched = [names[value] for value in wanted]
-    return Machine(steps, fetched, constants=constants, threads=threads), fetched
+    options = RoutineOptions(
+        tiles=graph.stage >= Stage.TILES,
+        convert_outputs=convert_outputs,
+        noise=noise or {},
+        threads=threads,
+        optimization=optimization,
+    )
+    routine = build_routine(graph, wanted, names=names, watch=frozenset(watch), options=options)
+    return Machine(routine, threads=threads), [names[value] for value in wanted]
 
 
 def default_threads() -> int:
@@ -84,15 +70,6 @@ def batch_size(graph: Graph) -> int | None:
     values = [*graph.inputs, *(value for operator in graph.operators() for value in operator.results)]
     bytes_a_sample = sum(_bytes_a_sample(value) for value in values)
     return max(1, min(_LARGEST_BATCH, _BATCH_BYTES // max(bytes_a_sample, 1)))
-
-
-def _keep_constant(value: Value, names: dict[Value, str], constants: dict[str, np.ndarray]) -> None:
-    if value.constant is not None:
-        constants[names[value]] = numpy_helper.to_array(value.constant)
-
-
-def _names(values: Sequence[Value], names: dict[Value, str]) -> tuple[str, ...]:
-    return tuple(names[value] for value in values)
 
 
 def _bytes_a_sample(value: Value) -> int:

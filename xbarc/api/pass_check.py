@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -61,8 +62,8 @@ class PassCheck:
         return [seen[index] for index in sorted(seen)]
 
 
-def _relative(before: np.ndarray, after: np.ndarray) -> float:
-    if before.dtype.kind not in "biuf" or before.size == 0:
+def _relative(before: Any, after: Any) -> float:
+    if not isinstance(before, np.ndarray) or before.dtype.kind not in "biuf" or before.size == 0:
         return 0.0
     old, new = before.astype(np.float64), after.astype(np.float64)
     span = float(np.ptp(old)) or 1.0

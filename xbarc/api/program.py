@@ -12,13 +12,13 @@ import onnx
 
 from xbarc.api.chip import Chip
 from xbarc.api.chip_files import load_cells
-from xbarc.api.data import InputSpec
 from xbarc.api.machines import default_threads
-from xbarc.api.model_files import save_model
+from xbarc.api.model_files import save_program
 from xbarc.api.reference import Origin
 from xbarc.api.series import ChipSeries
 from xbarc.api.setting import Setting
-from xbarc.api.source import input_specs
+from xbarc.api.source import input_specs, read_bare
+from xbarc.api.specs import InputSpec
 from xbarc.api.times import seconds_of
 from xbarc.api.writing import Reading, check_seed, write_chip
 from xbarc.devices.catalogue import find_device
@@ -27,7 +27,6 @@ from xbarc.errors import HardwareError, ProgramError, UsageError
 from xbarc.hardware.schema import Hardware
 from xbarc.ir.graph import Graph
 from xbarc.ir.printer import print_graph
-from xbarc.onnx_io.files import read_file
 from xbarc.onnx_io.program import StoredProgram, read_program, write_program
 from xbarc.report.utilisation import UtilisationReport, is_calibrated, utilisation_report
 
@@ -176,7 +175,10 @@ class Program:
 
     def model(self) -> onnx.ModelProto:
         """The program as an ONNX model that onnxruntime executes."""
-        return write_program(StoredProgram(self.graph, {**self.facts, "hardware": self.hardware.to_dict()}))
+        return write_program(self._stored())
+
+    def _stored(self) -> StoredProgram:
+        return StoredProgram(self.graph, {**self.facts, "hardware": self.hardware.to_dict()})
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the program to a file, and beside it a file of weights where it is too large for one.
@@ -184,7 +186,7 @@ class Program:
         Raises:
             XbarcError: the file cannot be written.
         """
-        return save_model(self.model(), path)
+        return save_program(self._stored(), path)
 
 
 def load(program: str | os.PathLike[str] | onnx.ModelProto) -> Program:
@@ -194,11 +196,8 @@ def load(program: str | os.PathLike[str] | onnx.ModelProto) -> Program:
         ModelError: the file is no ONNX model.
         ProgramError: it is no program, damaged, or made by a newer schema.
     """
-    if isinstance(program, onnx.ModelProto):
-        model, where = program, "the given model"
-    else:
-        model, where = read_file(Path(program)), str(program)
-    stored = read_program(model, where=where)
+    _, where, bare = read_bare(program)
+    stored = read_program(bare, where=where)
     facts = dict(stored.facts)
     try:
         hardware = Hardware.from_dict(facts.pop("hardware"))

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from xbarc.api.data import InputSpec
 from xbarc.api.reference import Origin
+from xbarc.api.specs import InputSpec
 from xbarc.hardware.schema import Hardware
 from xbarc.ir.graph import Graph
 from xbarc.runtime.host import Optimization

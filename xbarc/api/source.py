@@ -8,13 +8,14 @@ from pathlib import Path
 
 import onnx
 
-from xbarc.api.data import InputSpec
+from xbarc.api.specs import InputSpec
 from xbarc.errors import ModelError
-from xbarc.ir.graph import Graph
+from xbarc.ir.graph import Graph, Value
 from xbarc.ir.types import TensorType
-from xbarc.onnx_io.files import file_hash, read_file, refuse_unloaded
+from xbarc.onnx_io.bare_model import BareModel, refuse_unloaded, strip
+from xbarc.onnx_io.files import file_hash, read_file
 from xbarc.onnx_io.import_graph import import_graph
-from xbarc.onnx_io.prepare import content_hash, prepare
+from xbarc.onnx_io.prepare import prepare
 from xbarc.onnx_io.program import is_program
 
 ModelLike = str | os.PathLike[str] | onnx.ModelProto
@@ -41,26 +42,36 @@ def read_source(model: ModelLike) -> Source:
     Raises:
         ModelError: it cannot be read, is not valid, or is a compiled program.
     """
-    if isinstance(model, onnx.ModelProto):
-        proto, path, where = model, None, "the given model"
-        refuse_unloaded(model, where=where)
-        digest = content_hash(model)
-    else:
-        path = Path(model)
-        proto, where = read_file(path), str(path)
-        digest = file_hash(path)
-    if is_program(proto):
+    path, where, bare = read_bare(model)
+    if is_program(bare.model):
         raise ModelError("this model is compiled already", where=where, fix="give the source model, or run the program")
-    prepared = prepare(proto, where=where)
-    return Source(import_graph(prepared.model, prepared.types), path, digest)
+    prepared = prepare(bare.model, where=where)
+    digest = bare.sha256() if path is None else file_hash(path)
+    return Source(import_graph(prepared.model, prepared.types, arrays=bare.arrays), path, digest)
+
+
+def read_bare(model: ModelLike) -> tuple[Path | None, str, BareModel]:
+    """The file of a model, where that is for messages, and the model apart from its weights.
+
+    The bytes of a file are let go: what is left in memory are the arrays.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
+    if isinstance(model, onnx.ModelProto):
+        refuse_unloaded(model, where="the given model")
+        return None, "the given model", strip(model, path=None, where="the given model")
+    path = Path(model)
+    return path, str(path), strip(read_file(path), path=path, where=str(path))
 
 
 def input_specs(graph: Graph) -> list[InputSpec]:
     """What data must look like to be fed to a graph."""
-    specs = []
-    for value in graph.inputs:
-        if not isinstance(value.type, TensorType) or value.type.shape is None:
-            raise ModelError(f"the input {value.hint!r} has no tensor type with a known rank: {value.type}")
-        shape = tuple(size if isinstance(size, int) else None for size in value.type.shape)
-        specs.append(InputSpec(value.hint, value.type.dtype, shape))
-    return specs
+    return [_spec(value) for value in graph.inputs]
+
+
+def _spec(value: Value) -> InputSpec:
+    if isinstance(value.type, TensorType):
+        return InputSpec(value.hint, value.type.dtype, value.type.shape)
+    kind = "value of unknown type" if value.type is None else str(value.type).removesuffix("_type").replace("_", " ")
+    return InputSpec(value.hint, None, None, kind)

@@ -26,7 +26,7 @@ class Written:
     Attributes:
         device: what the cells are made of.
         seed: that it was drawn from.
-        cells: by layer.
+        cells: by matrix: the name of the layer that has them, or of the first that shares them.
     """
 
     device: Device
@@ -59,7 +59,10 @@ def write_chip(graph: Graph, hardware: Hardware, device: Device, *, seed: int) -
     """
     check_seed(seed)
     span, adjacent = conductances(hardware), hardware.tile.polarity == "adjacent-columns"
-    cells = {layer.name: write_cells(layer, device, seed=seed, span=span, adjacent=adjacent) for layer in layers(graph)}
+    cells: dict[str, Cells] = {}
+    for layer in layers(graph):
+        if layer.read.matrix not in cells:
+            cells[layer.read.matrix] = write_cells(layer, device, seed=seed, span=span, adjacent=adjacent)
     return Written(device, seed, cells)
 
 
@@ -127,7 +130,7 @@ def digest(graph: Graph, hardware: Hardware) -> str:
 def _state(layer: Layer, written: Written, span: Conductances, reading: Reading, time_s: float) -> CellState:
     return read_cells(
         layer,
-        written.cells[layer.name],
+        written.cells[layer.read.matrix],
         written.device,
         seed=written.seed,
         span=span,

@@ -22,15 +22,18 @@ RUN_EXAMPLE: Final = "xbarc run resnet.xbar.onnx --input images.npz --output sco
 
 def run(
     program: ProgramArgument,
-    inputs: Annotated[
-        Path,
-        typer.Option(
-            "--input", metavar="DATA", help="An .npz or a folder of .npy files, by input name.", show_default=False
-        ),
-    ],
     output: Annotated[
         Path, typer.Option("--output", metavar="NPZ", help="Where to write the outputs, by name.", show_default=False)
     ],
+    inputs: Annotated[
+        Path | None,
+        typer.Option(
+            "--input",
+            metavar="DATA",
+            help="An .npz or a folder of .npy files, by input name; a program without inputs runs without.",
+            show_default=False,
+        ),
+    ] = None,
     device: DeviceOption = "ideal",
     seed: SeedOption = None,
     time: Annotated[
@@ -52,7 +55,9 @@ def run(
     from xbarc.api.data import open_data
     from xbarc.api.files import check_output, write_npz
     from xbarc.api.program import load
+    from xbarc.api.specs import describe
     from xbarc.cli.terminal import progress, warn
+    from xbarc.errors import UsageError
 
     check_output(output)
     has_chips(
@@ -66,8 +71,10 @@ def run(
     with progress():
         loaded = load(program)
     warn(loaded.report().warnings)
+    if inputs is None and loaded.inputs:
+        raise UsageError(f"the program reads {describe(loaded.inputs)}", fix="give a data file with --input")
     with progress() as advance:
-        samples = open_data(inputs, loaded.inputs)
+        samples = None if inputs is None else open_data(inputs, loaded.inputs)
         chip = (
             loaded.write(device, seed=seed or 0, threads=threads)
             .at("0" if time is None else time)
@@ -75,4 +82,7 @@ def run(
             .with_read_noise(read_noise or "split")
             .with_inference_time("1ms" if inference_time is None else inference_time)
         )
-        write_npz(output, chip.run_batches(samples, progress=lambda done, of: advance("running", done, of)))
+        if samples is None:
+            write_npz(output, [chip.run({})])
+        else:
+            write_npz(output, chip.run_batches(samples, progress=lambda done, of: advance("running", done, of)))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto
 
 from xbarc.ir.graph import Graph, Value
-from xbarc.ir.operators import HostOp
+from xbarc.ir.operators import Control, HostOp
+from xbarc.ir.scopes import bodies, scopes
 from xbarc.ir.types import TensorType
 
 #: Smallest and largest possible value.
@@ -42,16 +43,26 @@ _BYTES: Final[dict[int, Bounds]] = {
 
 
 def bounds(graph: Graph) -> dict[Value, Bounds]:
-    """Bounds of every value, by interval arithmetic over the operators that have a simple rule."""
+    """Bounds of every value, in bodies too, by interval arithmetic over operators that have a simple rule."""
     known: dict[Value, Bounds] = {}
-    for value in graph.inputs:
-        elem = value.type.elem if isinstance(value.type, TensorType) else TensorProto.UNDEFINED
-        known[value] = _BYTES.get(elem, UNBOUNDED)
-    for operator in graph.operators():
-        found = _host_bounds(operator, known) if isinstance(operator, HostOp) else UNBOUNDED
-        for value in operator.results:
-            known[value] = found
+    for scope in scopes(graph):
+        for value in scope.inputs:
+            known.setdefault(value, _of_type(value))
+        for operator in scope.operators():
+            found = _host_bounds(operator, known) if isinstance(operator, HostOp) else UNBOUNDED
+            for value in operator.results:
+                known[value] = _of_type(value) if found == UNBOUNDED else found
+            if isinstance(operator, Control):
+                for body in bodies(operator):
+                    inner = body.inputs[len(body.inputs) - operator.captured :]
+                    for value, outer in zip(inner, operator.captures, strict=True):
+                        known[value] = UNBOUNDED if outer is None else known.get(outer, UNBOUNDED)
     return known
+
+
+def _of_type(value: Value) -> Bounds:
+    """What the element type holds."""
+    return _BYTES.get(value.type.elem, UNBOUNDED) if isinstance(value.type, TensorType) else UNBOUNDED
 
 
 def _host_bounds(operator: HostOp, known: dict[Value, Bounds]) -> Bounds:
@@ -64,6 +75,12 @@ def _host_bounds(operator: HostOp, known: dict[Value, Bounds]) -> Bounds:
         case "Clip":
             lowest, highest = _limit(operator, 1, "min", -math.inf), _limit(operator, 2, "max", math.inf)
             return (min(max(low, lowest), highest), min(max(high, lowest), highest))
+        case "Sub":
+            other = operator.operands[1]
+            if other is None or other.constant is None or other.constant.size == 0 or other.constant.dtype.kind == "O":
+                return UNBOUNDED
+            ends = (low - float(other.constant.max()), high - float(other.constant.min()))
+            return UNBOUNDED if any(map(math.isnan, ends)) else ends
         case "AveragePool":
             return (min(low, 0.0), max(high, 0.0))  # padding counts as zero
         case "Concat" | "Max" | "Min":
@@ -86,5 +103,5 @@ def _host_bounds(operator: HostOp, known: dict[Value, Bounds]) -> Bounds:
 def _limit(operator: HostOp, index: int, attribute: str, default: float) -> float:
     """A limit of ``Clip``: an operand since opset 11, an attribute before."""
     if index < len(operator.operands) and (value := operator.operands[index]) is not None:
-        return default if value.constant is None else float(numpy_helper.to_array(value.constant).reshape(-1)[0])
+        return default if value.constant is None else float(value.constant.reshape(-1)[0])
     return float(operator.attribute(attribute, default))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+import heapq
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import networkx as nx
-import onnx
+import numpy as np
 
 from xbarc.errors import InternalError
 from xbarc.ir.stages import Stage
@@ -21,14 +22,15 @@ class Value:
     Attributes:
         hint: what the value would like to be called. Names that must be unique are given when the graph is written.
         type: element type and shape, as far as known.
-        constant: the tensor, where the value is known before the program runs.
+        constant: the array, where the value is known before the program runs: of the numpy type (or that of ml_dtypes)
+            of the element type, of objects where it is text. Not to be written to.
         producer: the operator that makes it; ``None`` for inputs and constants.
         users: how often each operator reads it.
     """
 
     __slots__ = ("constant", "hint", "producer", "type", "users")
 
-    def __init__(self, hint: str, type: ValueType | None = None, constant: onnx.TensorProto | None = None) -> None:
+    def __init__(self, hint: str, type: ValueType | None = None, constant: np.ndarray | None = None) -> None:
         self.hint = hint
         self.type = type
         self.constant = constant
@@ -67,6 +69,10 @@ class Operator:
         """The first result."""
         return self.results[0]
 
+    def copy(self) -> Self:
+        """The same operator, not yet in a graph: with the same operands and results, arrays shared."""
+        return copy.copy(self)
+
 
 @dataclass(eq=False, kw_only=True)
 class Graph:
@@ -86,6 +92,7 @@ class Graph:
     opsets: dict[str, int] = field(default_factory=dict)
     stage: Stage = Stage.HOST
     _operators: dict[Operator, None] = field(default_factory=dict)
+    _order: list[Operator] | None = None
 
     def __len__(self) -> int:
         return len(self._operators)
@@ -98,6 +105,7 @@ class Graph:
         if operator in self._operators:
             raise InternalError(f"operator {operator.name!r} is in the graph already")
         self._operators[operator] = None
+        self._order = None
         for operand in operator.operands:
             _link(operand, operator)
         for value in operator.results:
@@ -117,9 +125,11 @@ class Graph:
         for value in operator.results:
             value.producer = None
         del self._operators[operator]
+        self._order = None
 
     def set_operand(self, operator: Operator, index: int, value: Value | None) -> None:
         """Let one operand be another value."""
+        self._order = None
         _unlink(operator.operands[index], operator)
         operator.operands[index] = value
         _link(value, operator)
@@ -127,9 +137,8 @@ class Graph:
     def replace_uses(self, old: Value, new: Value) -> None:
         """Let everyone who reads ``old``, the graph's outputs included, read ``new``."""
         for user in list(old.users):
-            for index, operand in enumerate(user.operands):
-                if operand is old:
-                    self.set_operand(user, index, new)
+            for _ in range(old.users[user]):
+                self.set_operand(user, user.operands.index(old), new)
         self.outputs = [new if output is old else output for output in self.outputs]
 
     def replace(self, old: Operator, new: Operator) -> None:
@@ -146,17 +155,9 @@ class Graph:
         Raises:
             InternalError: where the graph has a cycle; the message names it.
         """
-        position = {operator: index for index, operator in enumerate(self._operators)}
-        dependencies: nx.DiGraph[Operator] = nx.DiGraph()
-        dependencies.add_nodes_from(self._operators)
-        dependencies.add_edges_from(
-            (operator, user) for operator in self._operators for result in operator.results for user in result.users
-        )
-        try:
-            return list(nx.lexicographical_topological_sort(dependencies, key=position.__getitem__))
-        except nx.NetworkXUnfeasible:
-            cycle = " -> ".join(edge[0].name for edge in nx.find_cycle(dependencies))
-            raise InternalError(f"the graph has a cycle: {cycle}") from None
+        if self._order is None:
+            self._order = _in_order(self._operators)
+        return list(self._order)
 
     def is_output(self, value: Value) -> bool:
         """Whether the caller gets this value."""
@@ -174,7 +175,7 @@ class Graph:
         graph = Graph(name=self.name, output_names=list(self.output_names), opsets=dict(self.opsets), stage=self.stage)
         graph.inputs = [twin(value) for value in self.inputs]
         for operator in self._operators:
-            other = copy.copy(operator)
+            other = operator.copy()
             other.operands = [None if value is None else twin(value) for value in operator.operands]
             other.results = [twin(value) for value in operator.results]
             graph.add(other)
@@ -183,12 +184,40 @@ class Graph:
 
     def prune(self) -> int:
         """Remove the operators that no output needs; return how many."""
-        removed = 0
+        removed, kept = 0, set(self.outputs)
         for operator in reversed(self.operators()):
-            if not any(value.users or self.is_output(value) for value in operator.results):
+            if not any(value.users or value in kept for value in operator.results):
                 self.remove(operator)
                 removed += 1
         return removed
+
+
+def _in_order(operators: Collection[Operator]) -> list[Operator]:
+    """Producers before users, otherwise in the order given: of all that can come next, the first.
+
+    Written out, because graphs of many thousand operators are ordered after every pass.
+    """
+    given = list(operators)
+    position = {operator: index for index, operator in enumerate(given)}
+    readers = [[position[user] for result in operator.results for user in result.users] for operator in given]
+    missing = [0] * len(given)
+    for users in readers:
+        for user in users:
+            missing[user] += 1
+    ready = [index for index, count in enumerate(missing) if count == 0]
+    order = []
+    while ready:
+        index = heapq.heappop(ready)
+        order.append(given[index])
+        for user in readers[index]:
+            missing[user] -= 1
+            if missing[user] == 0:
+                heapq.heappush(ready, user)
+    if len(order) < len(given):
+        edges = nx.DiGraph((given[index], given[user]) for index, users in enumerate(readers) for user in users)
+        cycle = " -> ".join(edge[0].name for edge in nx.find_cycle(edges))
+        raise InternalError(f"the graph has a cycle: {cycle}")
+    return order
 
 
 def _link(value: Value | None, operator: Operator) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from xbarc.errors import InternalError
 from xbarc.ir.graph import Graph, Operator, Value
 from xbarc.ir.operators import Accumulate, Adc, Dac, Rescale, TileRead
+from xbarc.ir.scopes import bodies
 
 #: float32 holds every integer up to this one exactly.
 FLOAT32_EXACT = 2**24
@@ -102,8 +103,14 @@ class Layer:
 
 
 def layers(graph: Graph) -> list[Layer]:
-    """The layers of a tile-level graph, in the order of execution."""
-    return [layer_of(operator) for operator in graph.operators() if isinstance(operator, Dac)]
+    """The layers of a tile-level graph and of the bodies within it, in the order of execution."""
+    found = []
+    for operator in graph.operators():
+        if isinstance(operator, Dac):
+            found.append(layer_of(operator))
+        for body in bodies(operator):
+            found.extend(layers(body))
+    return found
 
 
 def layer_of(dac: Dac) -> Layer:

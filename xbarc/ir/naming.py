@@ -7,36 +7,54 @@ from collections.abc import Iterable
 import onnx
 
 from xbarc.ir.graph import Graph, Operator, Value
-from xbarc.ir.operators import HostOp
+from xbarc.ir.operators import Control, HostOp
+from xbarc.ir.scopes import bodies, scopes
 
 
 def unique_names(graph: Graph) -> dict[Value, str]:
-    """A name for every value: inputs and outputs keep theirs, the others get their hint, with a number where it is
-    taken.
+    """A name for every value, those in bodies included: inputs and outputs keep theirs, the others get their hint, with
+    a number where it is taken.
 
-    Names inside subgraphs of host operators are left alone, and no outer value takes one.
+    A captured value has the same name inside a body. Names inside subgraphs that host operators hold unopened are left
+    alone, and no outer value takes one.
     """
     names: dict[Value, str] = {value: value.hint for value in graph.inputs}
     taken = set(names.values()) | set(graph.output_names)
     for value, name in zip(graph.outputs, graph.output_names, strict=True):
         if value not in names and value.constant is None:
             names[value] = name
-    for operator in graph.operators():
-        if isinstance(operator, HostOp) and operator.captures:
-            taken.update(inner_names(operator.node))
-            for name, captured in captured_values(operator):
-                if captured not in names and name not in taken:
-                    names[captured] = name
-                taken.add(name)
+    every = list(scopes(graph))
+    for scope in every:
+        for operator in scope.operators():
+            if isinstance(operator, HostOp) and operator.captures:
+                taken.update(inner_names(operator.node))
+                for name, captured in captured_values(operator):
+                    if captured not in names and name not in taken and scope is graph:
+                        names[captured] = name
+                    taken.add(name)
     fresh = FreshNames(taken)
+    for scope in every:
+        _name_scope(scope, names, fresh)
+    return names
+
+
+def _name_scope(graph: Graph, names: dict[Value, str], fresh: FreshNames) -> None:
+    """Name what is not named yet: constants, results, and inputs of bodies, which follow their graph."""
     for operator in graph.operators():
         for value in (*_constants(operator), *operator.results):
             if value not in names:
                 names[value] = fresh(value.hint or operator.name or operator.mnemonic)
+        for body in bodies(operator):
+            captured = operator.captures if isinstance(operator, Control) else []
+            own = len(body.inputs) - len(captured)
+            for value in body.inputs[:own]:
+                names[value] = fresh(value.hint or "input")
+            for value, outer in zip(body.inputs[own:], captured, strict=True):
+                if outer is not None:
+                    names[value] = names[outer]
     for value in graph.outputs:
         if value not in names:
             names[value] = fresh(value.hint or "constant")
-    return names
 
 
 def captured_values(operator: HostOp) -> list[tuple[str, Value]]:

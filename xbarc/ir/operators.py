@@ -7,13 +7,14 @@ columns of a block, ``K`` rows and ``N`` columns of the layer's matrix in each o
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import onnx
 
-from xbarc.ir.graph import Operator
+from xbarc.ir.graph import Graph, Operator, Value
 from xbarc.ir.partition import Partition
 from xbarc.ir.windows import Windows
 
@@ -52,10 +53,58 @@ class HostOp(Operator):
 
     def attribute(self, name: str, default: Any = None) -> Any:
         """The value of one of the node's attributes."""
-        for attribute in self.node.attribute:
-            if attribute.name == name:
-                return onnx.helper.get_attribute_value(attribute)
-        return default
+        return _attribute(self.node, name, default)
+
+
+@dataclass(eq=False, kw_only=True)
+class Control(Operator):
+    """``If``, ``Loop`` or ``Scan``, with its bodies as graphs, so that products in them can go on tiles.
+
+    A body is closed: what it reads of the outer graph comes in by inputs of its own, after those that ONNX gives it,
+    the same for every body of the operator. Constants are constants in the body too.
+
+    Attributes:
+        node: operator type and attributes, without the bodies.
+        bodies: by the name of the attribute: ``then_branch`` and ``else_branch``, or ``body``.
+        captured: how many of the last operands are outer values that the bodies read.
+    """
+
+    mnemonic: ClassVar[str] = "control"
+
+    node: onnx.NodeProto
+    bodies: dict[str, Graph]
+    captured: int = 0
+
+    @property
+    def kind(self) -> str:
+        """The operator type."""
+        return str(self.node.op_type)
+
+    @property
+    def explicit(self) -> list[Value | None]:
+        """The operands that ONNX lists, without the captured ones."""
+        return self.operands[: len(self.operands) - self.captured]
+
+    @property
+    def captures(self) -> list[Value | None]:
+        """The outer values that bodies read: the last operands."""
+        return self.operands[len(self.operands) - self.captured :]
+
+    def attribute(self, name: str, default: Any = None) -> Any:
+        """The value of one of the node's attributes."""
+        return _attribute(self.node, name, default)
+
+    def copy(self) -> Self:
+        twin = copy.copy(self)
+        twin.bodies = {name: body.copy() for name, body in self.bodies.items()}
+        return twin
+
+
+def _attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
+    for attribute in node.attribute:
+        if attribute.name == name:
+            return onnx.helper.get_attribute_value(attribute)
+    return default
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +150,8 @@ class MatVec(Operator):
 
     Attributes:
         source: ONNX operator type that it comes from.
+        origin: name of the ONNX node that it comes from: its own name, but where a node has several products.
+        matrix: name of the product whose cells hold the weights: its own, unless several share them.
         weight: ``(G, K, N)`` float32 or float64.
         bias: ``(G * N,)`` float32 or float64, or ``None``.
         windows: where windows lie in the input ``(images, G * channels, *spatial)``; a plain product takes the last
@@ -113,6 +164,8 @@ class MatVec(Operator):
     mnemonic: ClassVar[str] = "matvec"
 
     source: str
+    origin: str
+    matrix: str
     weight: np.ndarray
     bias: np.ndarray | None
     windows: Windows
@@ -165,6 +218,7 @@ class TileRead(Operator):
     Attributes:
         source: ONNX operator type that the layer comes from.
         reason: why it is on tiles.
+        matrix: name of the layer that the cells are called by: its own, unless several share them.
         levels: ``(S, P, D, R, C)``: the cells, short blocks padded with level 0.
         windows: where windows lie in the codes.
         partition: how the layer's matrix is cut.
@@ -180,6 +234,7 @@ class TileRead(Operator):
 
     source: str
     reason: str
+    matrix: str
     levels: np.ndarray
     windows: Windows
     partition: Partition

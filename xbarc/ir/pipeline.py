@@ -11,6 +11,7 @@ from typing import ClassVar, Protocol
 from xbarc.errors import InternalError, UsageError
 from xbarc.ir.graph import Graph
 from xbarc.ir.printer import print_graph
+from xbarc.ir.scopes import scopes
 from xbarc.ir.stages import Stage
 from xbarc.ir.verify import verify
 
@@ -73,7 +74,8 @@ class Pipeline:
             if graph.stage != entry.requires:
                 raise InternalError(f"pass {entry.name!r} requires stage {entry.requires.name}, not {graph.stage.name}")
             entry.run(graph)
-            graph.stage = entry.ensures
+            for scope in scopes(graph):
+                scope.stage = entry.ensures
             try:
                 verify(graph)
             except InternalError as error:

@@ -8,16 +8,16 @@ One line an operator, producers first::
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 from xbarc.errors import InternalError
 from xbarc.ir.graph import Graph, Operator, Value
 from xbarc.ir.naming import unique_names
-from xbarc.ir.operators import Accumulate, Adc, CodeRange, Dac, HostOp, MatVec, Rescale, TileRead
+from xbarc.ir.operators import Accumulate, Adc, CodeRange, Control, Dac, HostOp, MatVec, Rescale, TileRead
 from xbarc.ir.partition import Partition
 from xbarc.ir.windows import Windows
 
@@ -27,26 +27,46 @@ _SMALL = 8  # constants of up to so many elements are printed whole
 def print_graph(graph: Graph, *, mark_unordered: bool = False) -> str:
     """The text of a graph. ``mark_unordered`` prints a broken graph in no order instead of raising."""
     try:
-        names = unique_names(graph)
-        order = graph.operators()
+        return "\n".join(_graph(graph, unique_names(graph), graph.operators()))
     except InternalError:
         if not mark_unordered:
             raise
-        order = list(graph._operators)
-        names = {value: value.hint for op in order for value in (*op.operands, *op.results) if value is not None}
-    lines = [f"graph {graph.name!r} at stage {graph.stage.name.lower()} {{"]
-    lines += [f"  input  %{value.hint} : {_type(value)}" for value in graph.inputs]
+    every = list(graph._operators)
+    names = {value: value.hint for op in every for value in (*op.operands, *op.results) if value is not None}
+    return "\n".join(_graph(graph, names, every, bare=True))
+
+
+def _graph(graph: Graph, names: dict[Value, str], order: Iterable[Operator], *, bare: bool = False) -> Iterator[str]:
+    """The lines of a graph; ``bare``: without the bodies in it."""
+    yield f"graph {graph.name!r} at stage {graph.stage.name.lower()} {{"
+    yield from (f"  input  %{value.hint} : {_type(value)}" for value in graph.inputs)
+    yield from _steps(order, names, bare=bare)
+    for value, name in zip(graph.outputs, graph.output_names, strict=False):
+        shown = names.get(value, value.hint)
+        yield f"  output %{name}" + ("" if shown == name else f" = %{shown}") + f" : {_type(value)}"
+    yield "}"
+
+
+def _steps(order: Iterable[Operator], names: dict[Value, str], *, bare: bool) -> Iterator[str]:
     printed: set[Value] = set()
     for operator in order:
         for value in operator.operands:
             if value is not None and value.constant is not None and value not in printed:
                 printed.add(value)
-                lines.append(f"  const  %{names[value]} = {_constant(value.constant)}")
-        lines.append("  " + _operator(operator, names))
-    for value, name in zip(graph.outputs, graph.output_names, strict=False):
-        shown = names.get(value, value.hint)
-        lines.append(f"  output %{name}" + ("" if shown == name else f" = %{shown}") + f" : {_type(value)}")
-    return "\n".join([*lines, "}"])
+                yield f"  const  %{names[value]} = {_constant(value.constant)}"
+        yield "  " + _operator(operator, names)
+        if isinstance(operator, Control) and not bare:
+            for key, body in operator.bodies.items():
+                yield from ("    " + line for line in _body(key, body, names))
+
+
+def _body(key: str, body: Graph, names: dict[Value, str]) -> Iterator[str]:
+    """What a body is called, and its outputs, has no meaning outside of it."""
+    yield f"{key} {{"
+    yield from (f"  input  %{names[value]} : {_type(value)}" for value in body.inputs)
+    yield from _steps(body.operators(), names, bare=False)
+    yield from (f"  output %{names[value]} : {_type(value)}" for value in body.outputs)
+    yield "}"
 
 
 def _operator(operator: Operator, names: dict[Value, str]) -> str:
@@ -54,7 +74,7 @@ def _operator(operator: Operator, names: dict[Value, str]) -> str:
     operands = ", ".join("-" if value is None else f"%{names.get(value, value.hint)}" for value in operator.operands)
     describe = _DETAILS.get(type(operator))
     details = ", ".join(f"{key}={text}" for key, text in describe(operator)) if describe else ""
-    mnemonic = operator.kind if isinstance(operator, HostOp) else operator.mnemonic
+    mnemonic = operator.kind if isinstance(operator, HostOp | Control) else operator.mnemonic
     types = ", ".join(_type(value) for value in operator.results)
     return f'{results} = {mnemonic} "{operator.name}" {operands}{f" {{{details}}}" if details else ""} : {types}'
 
@@ -68,11 +88,20 @@ def _host(operator: HostOp) -> Iterator[tuple[str, str]]:
         yield ("analog" if operator.decision.analog else "digital"), f'"{operator.decision.reason}"'
 
 
+def _control(operator: Control) -> Iterator[tuple[str, str]]:
+    for attribute in operator.node.attribute:
+        yield attribute.name, _attribute(attribute)
+    if operator.captured:
+        yield "captured", str(operator.captured)
+
+
 def _matvec(operator: MatVec) -> Iterator[tuple[str, str]]:
     yield "from", operator.source
     groups, rows, columns = operator.weight.shape
     yield "matrix", f"{groups} x ({rows} x {columns})" if groups > 1 else f"{rows} x {columns}"
     yield "weights", _digest(operator.weight)
+    if operator.matrix != operator.name:
+        yield "shares", f'"{operator.matrix}"'
     if operator.bias is not None:
         yield "bias", _digest(operator.bias)
     yield from _windows(operator.windows)
@@ -94,6 +123,8 @@ def _dac(operator: Dac) -> Iterator[tuple[str, str]]:
 
 def _read(operator: TileRead) -> Iterator[tuple[str, str]]:
     yield "from", operator.source
+    if operator.matrix != operator.name:
+        yield "shares", f'"{operator.matrix}"'
     yield "blocks", _blocks(operator.partition)
     yield "levels", f"{_shape(operator.levels)} {_digest(operator.levels)}"
     yield from _windows(operator.windows)
@@ -128,6 +159,7 @@ def _rescale(operator: Rescale) -> Iterator[tuple[str, str]]:
 
 _DETAILS: dict[type[Operator], Callable[..., Iterator[tuple[str, str]]]] = {
     HostOp: _host,
+    Control: _control,
     MatVec: _matvec,
     Dac: _dac,
     TileRead: _read,
@@ -158,7 +190,7 @@ def _blocks(partition: Partition) -> str:
 def _attribute(attribute: onnx.AttributeProto) -> str:
     value = onnx.helper.get_attribute_value(attribute)
     if isinstance(value, onnx.TensorProto):
-        return _constant(value)
+        return _constant(numpy_helper.to_array(value))
     if isinstance(value, onnx.GraphProto):
         return f"<graph of {len(value.node)} nodes>"
     if isinstance(value, bytes):
@@ -168,10 +200,9 @@ def _attribute(attribute: onnx.AttributeProto) -> str:
     return str(value) if len(str(value)) <= 80 else str(value)[:77] + "..."
 
 
-def _constant(tensor: onnx.TensorProto) -> str:
-    kind = onnx.TensorProto.DataType.Name(tensor.data_type).lower()
-    shape = list(tensor.dims)
-    array = numpy_helper.to_array(tensor)
+def _constant(array: np.ndarray) -> str:
+    kind = onnx.TensorProto.DataType.Name(helper.np_dtype_to_tensor_dtype(array.dtype)).lower()
+    shape = list(array.shape)
     if array.size <= _SMALL:
         return f"{kind}{shape} {array.tolist()}"
     return f"{kind}{shape} {_digest(array)}"

@@ -1,7 +1,8 @@
 """Host regions: the fewest groups of host operators that can each run as one model.
 
-The height of a host operator is the largest number of host operators, each separated from the next by a layer on
-tiles, on any path that ends in it. Operators of equal height run together. A value flows from a lower height to a
+What onnxruntime does not run as part of a region are layers on tiles, and control operators with products in their
+bodies: *steps*. The height of a host operator is the largest number of host operators, each separated from the next by
+a step, on any path that ends in it. Operators of equal height run together. A value flows from a lower height to a
 higher one or stays within, so the contracted graph is acyclic; and since no two of the operators that make up a height
 may share a region, no partition into fewer regions is acyclic.
 """
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 
 from xbarc.ir.graph import Graph, Operator, Value
 from xbarc.ir.layer import Layer, layer_of
-from xbarc.ir.operators import Dac, HostOp, MatVec
+from xbarc.ir.operators import Control, Dac, HostOp, MatVec
+from xbarc.ir.scopes import holds_products
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,28 +33,30 @@ class HostRegion:
     outputs: tuple[Value, ...]
 
 
-def schedule(graph: Graph, keep: Iterable[Value] = ()) -> list[HostRegion | Layer]:
-    """Regions and layers of a graph, in an order in which they can run.
+def schedule(graph: Graph, keep: Iterable[Value] = ()) -> list[HostRegion | Layer | Control]:
+    """Regions, layers and control operators with products of a graph, in an order in which they can run.
 
     A ``MatVec`` counts as a host operator: before it is lowered to tiles, it is executed in floating point. Values to
     ``keep`` are outputs of their regions even where nothing outside reads them.
     """
     kept = set(keep)
     height: dict[Operator, int] = {}
-    steps: dict[int, list[Layer]] = {}
+    on_host: dict[Operator, bool] = {}
+    steps: dict[int, list[Layer | Control]] = {}
     regions: dict[int, list[Operator]] = {}
     for operator in graph.operators():
-        host = isinstance(operator, HostOp | MatVec)
+        host = isinstance(operator, HostOp | MatVec) or (isinstance(operator, Control) and not holds_products(operator))
+        on_host[operator] = host
         before = (value.producer for value in operator.operands if value is not None)
-        crossings = (
-            height[made] + int(host and not isinstance(made, HostOp | MatVec)) for made in before if made is not None
-        )
+        crossings = (height[made] + int(host and not on_host[made]) for made in before if made is not None)
         height[operator] = max(int(host), *crossings, 0)
         if host:
             regions.setdefault(height[operator], []).append(operator)
         elif isinstance(operator, Dac):
             steps.setdefault(height[operator], []).append(layer_of(operator))
-    order: list[HostRegion | Layer] = []
+        elif isinstance(operator, Control):
+            steps.setdefault(height[operator], []).append(operator)
+    order: list[HostRegion | Layer | Control] = []
     for level in range(max(height.values(), default=-1) + 1):
         if level in regions:
             order.append(_region(graph, regions[level], kept))

@@ -7,22 +7,17 @@ that it does not know, fed with samples, *mixes* them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
 
 import numpy as np
-from onnx import numpy_helper
 
+from xbarc.ir import foreign
 from xbarc.ir.graph import Graph, Operator, Value
-from xbarc.ir.operators import HostOp, MatVec, TileRead
+from xbarc.ir.operators import Control, HostOp, MatVec, TileRead
+from xbarc.ir.sample_inputs import hold_samples
+from xbarc.ir.sample_loops import COUNT, MIXED, SampleAxis, control_axes
 from xbarc.ir.types import Dim
-
-#: Axis of samples; ``None``: the same for any batch; ``count``: depends on how many samples there are, not on what they
-#: hold; ``mixed``: depends on several samples at once.
-SampleAxis = int | None | Literal["count", "mixed"]
-COUNT: Final = "count"
-MIXED: Final = "mixed"
 
 _ELEMENTWISE = frozenset(
     """Abs Acos Acosh Add And Asin Asinh Atan Atanh BitShift Cast CastLike Ceil Celu Clip Cos Cosh DequantizeLinear Div
@@ -34,30 +29,72 @@ _IMAGEWISE = frozenset(
     """AveragePool BatchNormalization Conv ConvTranspose DepthToSpace GlobalAveragePool GlobalLpPool GlobalMaxPool
     GroupNormalization InstanceNormalization LRN LpPool MaxPool SpaceToDepth""".split()
 )
+_FILLING = frozenset({"ConstantOfShape", "Expand"})
 _ALONG_AXIS = frozenset({"Hardmax", "LogSoftmax", "Softmax", "CumSum", "ArgMax", "ArgMin", "TopK"})
 
 
 def sample_axes(graph: Graph) -> dict[Value, SampleAxis]:
-    """The sample axis of every value; inputs have their samples along axis 0."""
-    axes: dict[Value, SampleAxis] = {value: 0 if value.shape else None for value in graph.inputs}
+    """The sample axis of every value, those in bodies included; samples of inputs lie along axis 0, if at all."""
+    held = hold_samples([value.shape for value in graph.inputs])
+    axes: dict[Value, SampleAxis] = {
+        value: 0 if holds else None for value, holds in zip(graph.inputs, held, strict=True)
+    }
+    symbols = frozenset(value.shape[0] for value in graph.inputs if value.shape and isinstance(value.shape[0], str))
+    follow(graph, axes, symbols)
+    return axes
+
+
+def follow(graph: Graph, axes: dict[Value, SampleAxis], symbols: frozenset[str]) -> None:
+    """Add the axes of what the operators of a graph make to those of its inputs; ``symbols``: of numbers of samples."""
     for operator in graph.operators():
         present = [value for value in operator.operands if value is not None]
         incoming = [axes.setdefault(value, None) for value in present]
-        shape = _shape_of(operator)
-        dependent = any(isinstance(axis, int) for axis in incoming)
-        if MIXED in incoming:
-            result: SampleAxis = MIXED
-        elif shape is not None and (operator is shape or not dependent):
-            result = _sizes_axis(operator, shape, axes[shape.operand])
-        elif not dependent:
-            result = COUNT if COUNT in incoming else None
-        elif isinstance(operator, HostOp):
-            result = MIXED if operator.captures else _host_axis(operator, present, incoming)
-        else:
-            result = _layer_axis(operator, present[0], incoming[0])
+        if isinstance(operator, Control):
+            control_axes(operator, axes, lambda body: follow(body, axes, symbols))
+            continue
+        result = _result_axis(operator, present, incoming, axes, symbols)
         for value in operator.results:
             axes[value] = result
-    return axes
+
+
+def _result_axis(
+    operator: Operator,
+    present: Sequence[Value],
+    incoming: Sequence[SampleAxis],
+    axes: Mapping[Value, SampleAxis],
+    symbols: frozenset[str],
+) -> SampleAxis:
+    shape = _shape_of(operator)
+    dependent = any(isinstance(axis, int) for axis in incoming)
+    if MIXED in incoming:
+        return MIXED
+    if shape is not None and (operator is shape or not dependent):
+        return _sizes_axis(operator, shape, axes[shape.operand])
+    if isinstance(operator, HostOp) and operator.kind in _FILLING and incoming[-1] == COUNT:
+        return _filled_axis(operator, incoming[0], symbols)
+    if not dependent:
+        return COUNT if COUNT in incoming else None
+    if isinstance(operator, HostOp):
+        return MIXED if operator.captures else _host_axis(operator, present, incoming)
+    return _layer_axis(operator, present[0], incoming[0])
+
+
+def _filled_axis(operator: HostOp, axis: SampleAxis, symbols: frozenset[str]) -> SampleAxis:
+    """Equal entries, as many as a shape says that grows with the samples: they may lie along the axis that grows."""
+    after, data = operator.results[0].shape, operator.operand
+    if after is None:
+        return MIXED
+    grows = [place for place, size in enumerate(after) if size in symbols]
+    grows = grows or [place for place, size in enumerate(after) if not isinstance(size, int)]
+    if len(grows) != 1:
+        return MIXED
+    if operator.kind == "ConstantOfShape":
+        return grows[0]
+    before = grows[0] - len(after) + len(data.shape or ())
+    if isinstance(axis, int):
+        return grows[0] if axis == before else MIXED
+    alike = data.shape is not None and (before < 0 or data.shape[before] == 1)
+    return grows[0] if axis is None and alike else MIXED
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +112,16 @@ class Batching:
 
 def batching(graph: Graph) -> Batching:
     """How the inputs of a whole model may be cut into batches."""
-    sizes = {value.shape[0] for value in graph.inputs if value.shape}
-    fixed = {size for size in sizes if isinstance(size, int)}
-    if fixed:
-        return Batching(free=False, size=fixed.pop() if len(fixed) == 1 else None)
-    inputs_free = bool(graph.inputs) and all(value.shape for value in graph.inputs)
-    return Batching(free=inputs_free and outputs_join(graph), size=None)
+    held = hold_samples([value.shape for value in graph.inputs])
+    firsts = {value.shape[0] for value, holds in zip(graph.inputs, held, strict=True) if holds and value.shape}
+    fixed = [size for size in firsts if isinstance(size, int)]
+    if not firsts or fixed:
+        return Batching(free=False, size=fixed[0] if fixed else None)
+    axes = sample_axes(graph)
+    # A layer that sees no sample would draw its noise anew for every batch.
+    reads = [operator for operator in graph.operators() if isinstance(operator, MatVec | TileRead)]
+    seeing = all(axes[operator.operand] is not None for operator in reads)
+    return Batching(free=seeing and outputs_join(graph), size=None)
 
 
 def outputs_join(graph: Graph) -> bool:
@@ -106,7 +147,7 @@ def _host_axis(operator: HostOp, values: Sequence[Value], axes: Sequence[SampleA
         others = {None}  # a shape moves no number from one sample to another
     if COUNT in (axis, *others):
         return MIXED
-    if kind in _ELEMENTWISE:
+    if kind in _ELEMENTWISE or kind in foreign.ELEMENTWISE:
         return _broadcast_axis(shapes, axes)
     if kind in _IMAGEWISE:
         # The largest of a pool is told by its place in the whole batch.
@@ -114,16 +155,32 @@ def _host_axis(operator: HostOp, values: Sequence[Value], axes: Sequence[SampleA
         return 0 if axis == 0 and others <= {None} and not batchwise else MIXED
     if kind == "MatMul":
         return _matmul_axis(shapes, axes)
+    if kind == "com.microsoft.FusedMatMul":
+        return _fused_matmul_axis(operator, shapes, axes)
     if kind == "Gemm":
         return _gemm_axis(operator, shapes, axes)
     if kind == "Concat":
         rank = len(values[0].shape or ())
         joined = _normal(operator.attribute("axis", 0), rank)
         return axis if rank and others <= {axis} and joined != axis else MIXED
+    if kind == "Gather" and axis is None and isinstance(axes[1], int) and shapes[0] is not None:
+        return _normal(operator.attribute("axis", 0), len(shapes[0])) + axes[1]  # a table, looked into for each sample
+    if kind in foreign.ALONG_FIRST_AXIS:
+        return _first_axis(operator, dict(zip(values, axes, strict=True)), foreign.ALONG_FIRST_AXIS[kind])
     rule = _RULES.get(kind)
     if rule is None or not isinstance(axis, int) or not others <= {None}:
         return MIXED
     return rule(operator, values[0], axis)
+
+
+def _first_axis(operator: HostOp, axes: Mapping[Value, SampleAxis], places: Sequence[int]) -> SampleAxis:
+    """Of some operands samples lie along axis 0, or one entry counts for all; the others are parameters."""
+    holding = {value for place, value in enumerate(operator.operands) if place in places}
+    for value, axis in axes.items():
+        alike = axis is None and (value not in holding or bool(value.shape and value.shape[0] == 1))
+        if not alike and (axis != 0 or value not in holding):
+            return MIXED
+    return 0
 
 
 def _shape_of(operator: Operator) -> HostOp | None:
@@ -175,6 +232,18 @@ def _matmul_axis(shapes: Sequence[tuple[Dim, ...] | None], axes: Sequence[Sample
     if axes[1] is None and axes[0] == len(left) - 2:
         return rank - 2
     return rank - 1 if axes[0] is None and axes[1] == len(right) - 1 else MIXED
+
+
+def _fused_matmul_axis(
+    operator: HostOp, shapes: Sequence[tuple[Dim, ...] | None], axes: Sequence[SampleAxis]
+) -> SampleAxis:
+    """As for ``MatMul``, as long as the axis is none of those that are transposed."""
+    axis = _matmul_axis(shapes, axes)
+    rank = max(len(shape or ()) for shape in shapes)
+    if any(operator.attribute(name, 0) for name in ("transBatchA", "transBatchB")):
+        return MIXED
+    turned = any(operator.attribute(name, 0) for name in ("transA", "transB"))
+    return MIXED if turned and isinstance(axis, int) and axis >= rank - 2 else axis
 
 
 def _gemm_axis(operator: HostOp, shapes: Sequence[tuple[Dim, ...] | None], axes: Sequence[SampleAxis]) -> SampleAxis:
@@ -310,7 +379,7 @@ _RULES = {
 
 def _constant(operator: Operator, index: int) -> np.ndarray | None:
     value = operator.operands[index] if index < len(operator.operands) else None
-    return None if value is None or value.constant is None else numpy_helper.to_array(value.constant)
+    return None if value is None else value.constant
 
 
 def _normal(axis: int, rank: int) -> int:

@@ -67,6 +67,11 @@ def float32(shape: Sequence[Dim] | None) -> TensorType:
     return TensorType(TensorProto.FLOAT, None if shape is None else tuple(shape))
 
 
+def of_array(array: np.ndarray) -> TensorType:
+    """The type of an array: of a number type of numpy or ml_dtypes, or of objects, which are texts."""
+    return TensorType(int(onnx.helper.np_dtype_to_tensor_dtype(array.dtype)), array.shape)
+
+
 def from_proto(proto: onnx.TypeProto) -> ValueType | None:
     """The type that an ONNX model states; ``None`` where it states none."""
     kind = proto.WhichOneof("value")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
@@ -10,23 +11,24 @@ import numpy as np
 from xbarc.errors import InternalError
 from xbarc.ir.graph import Graph, Operator, Value
 from xbarc.ir.layer import Layer, layers
-from xbarc.ir.operators import Accumulate, Adc, Dac, HostOp, MatVec, Rescale, TileRead
+from xbarc.ir.operators import Accumulate, Adc, Control, Dac, HostOp, MatVec, Rescale, TileRead
 from xbarc.ir.printer import print_graph
+from xbarc.ir.scopes import bodies, scopes
 from xbarc.ir.stages import Stage
 
 _TILE_STEPS: Final = (Dac, TileRead, Adc, Accumulate, Rescale)
 
 #: Which operators may stand in a graph at each stage.
 LEGAL: Final[dict[Stage, tuple[type[Operator], ...]]] = {
-    Stage.HOST: (HostOp,),
-    Stage.CHOSEN: (HostOp,),
-    Stage.LOWERED: (HostOp, MatVec),
-    Stage.CALIBRATED: (HostOp, MatVec),
-    Stage.ENCODED: (HostOp, MatVec),
-    Stage.SPLIT: (HostOp, MatVec),
-    Stage.TILES: (HostOp, *_TILE_STEPS),
-    Stage.RANGED: (HostOp, *_TILE_STEPS),
-    Stage.PLACED: (HostOp, *_TILE_STEPS),
+    Stage.HOST: (HostOp, Control),
+    Stage.CHOSEN: (HostOp, Control),
+    Stage.LOWERED: (HostOp, Control, MatVec),
+    Stage.CALIBRATED: (HostOp, Control, MatVec),
+    Stage.ENCODED: (HostOp, Control, MatVec),
+    Stage.SPLIT: (HostOp, Control, MatVec),
+    Stage.TILES: (HostOp, Control, *_TILE_STEPS),
+    Stage.RANGED: (HostOp, Control, *_TILE_STEPS),
+    Stage.PLACED: (HostOp, Control, *_TILE_STEPS),
 }
 
 #: What else holds of a matrix product from a stage on: the stage, what is missing if not, the test.
@@ -75,8 +77,10 @@ def verify(graph: Graph) -> None:
         InternalError: says which operator breaks which rule, with the graph as text attached as a note.
     """
     try:
-        _verify_links(graph)
-        _verify_operators(graph)
+        for scope in scopes(graph):
+            _verify_links(scope)
+            _verify_operators(scope, graph.stage)
+            _verify_bodies(scope)
         if graph.stage >= Stage.TILES:
             for layer in layers(graph):
                 for stage, what, holds in _LAYER_RULES:
@@ -87,29 +91,37 @@ def verify(graph: Graph) -> None:
         raise
 
 
-def _verify_operators(graph: Graph) -> None:
+def _verify_operators(graph: Graph, reached: Stage) -> None:
     for operator in graph.operators():
-        if not isinstance(operator, LEGAL[graph.stage]):
+        if not isinstance(operator, LEGAL[reached]):
             raise InternalError(
-                f"{operator.mnemonic} {operator.name!r} may not stand in a graph at stage {graph.stage.name}"
+                f"{operator.mnemonic} {operator.name!r} may not stand in a graph at stage {reached.name}"
             )
-        if isinstance(operator, HostOp) and graph.stage == Stage.CHOSEN and operator.decision is None:
+        if isinstance(operator, HostOp) and reached == Stage.CHOSEN and operator.decision is None:
             raise InternalError(f"host operator {operator.name!r} has no decision")
         if isinstance(operator, MatVec):
             for stage, what, holds in _MATVEC_RULES:
-                if graph.stage >= stage and not holds(operator):
-                    raise InternalError(f"matvec {operator.name!r} at stage {graph.stage.name} must have {what}")
+                if reached >= stage and not holds(operator):
+                    raise InternalError(f"matvec {operator.name!r} at stage {reached.name} must have {what}")
+
+
+def _verify_bodies(graph: Graph) -> None:
+    """Bodies give what their operator makes, and end with what is captured."""
+    for operator in graph.operators():
+        for body in bodies(operator):
+            if isinstance(operator, Control) and len(body.inputs) < operator.captured:
+                raise InternalError(f"a body of {operator.name!r} lacks inputs for what it captures")
 
 
 def _verify_links(graph: Graph) -> None:
     """Every value that is read exists, and knows that it is read."""
     inputs = {id(value) for value in graph.inputs}
     for operator in graph.operators():
-        for value in operator.operands:
+        for value, reads in Counter(operator.operands).items():
             if value is None:
                 continue
             _verify_exists(graph, value, inputs, f"operator {operator.name!r}")
-            if value.users.get(operator) != sum(value is other for other in operator.operands):
+            if value.users.get(operator) != reads:
                 raise InternalError(f"value {value.hint!r} does not know that operator {operator.name!r} reads it")
         for value in operator.results:
             if value.producer is not operator:

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import helper
 
 from xbarc.errors import InternalError
 from xbarc.ir import types
-from xbarc.ir.graph import Operator, Value
+from xbarc.ir.graph import Graph, Operator, Value
 from xbarc.ir.naming import FreshNames, captured_values, inner_names
-from xbarc.ir.operators import HostOp, MatVec
+from xbarc.ir.operators import Control, Dac, HostOp, MatVec
+from xbarc.ir.scopes import bodies
 from xbarc.ir.types import OtherType, TensorType
+from xbarc.onnx_io.outside import inside
 
 #: Model-local functions came with this version of the format.
 IR_VERSION = 8
 
+_LARGE: Final = 2**14  # bytes; constants above this size are fed where that is asked for
+#: What can be fed. Constants of other types are codes, indices and masks, which many operators want as initializers.
+_FED: Final = (np.float32, np.float64, np.float16)
+
 Names = Mapping[Value, str]
+Store = Callable[[str, np.ndarray], onnx.TensorProto]
 
 
 class Emitter:
@@ -28,56 +36,126 @@ class Emitter:
     Args:
         names: of the values.
         operators: that will be emitted; names that their subgraphs know are left to them.
-        reserved: further names that are taken.
+        reserved: further names that are taken, of inputs and outputs.
+        feed: whether large constants become inputs, to be fed with ``feeds``, instead of initializers.
+        store: makes the tensor of a constant.
+        layer: adds the layer that starts at a ``Dac``, where layers are to be emitted.
     """
 
-    def __init__(self, names: Names, operators: Iterable[Operator], *, reserved: Iterable[str] = ()) -> None:
-        taken = {*names.values(), *reserved}
-        for operator in operators:
+    def __init__(
+        self,
+        names: Names,
+        operators: Iterable[Operator],
+        *,
+        reserved: Iterable[str] = (),
+        feed: bool = False,
+        store: Store = inside,
+        layer: Callable[[Emitter, Dac], None] | None = None,
+    ) -> None:
+        taken = set(reserved)
+        for operator in _all(operators):
+            taken.update(names[value] for value in (*operator.operands, *operator.results) if value is not None)
+            taken.update(names[value] for body in bodies(operator) for value in body.inputs)
             if isinstance(operator, HostOp):
                 taken.update(operator.captures, inner_names(operator.node))
         self._names = names
+        self._layer = layer
+        self._feed = feed
+        self._store = store
         self._fresh = FreshNames(taken)
         self._aliases: set[str] = set()
-        self._constants: set[Value] = set()
+        self._held: dict[int, str] = {}  # arrays live as long as the graph, so their identity is theirs alone
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
+        self.feeds: dict[str, np.ndarray] = {}
 
     def name(self, value: Value | None) -> str:
-        """The name of an operand; constants are added to the initializers when they are first named."""
+        """The name of an operand; constants are added when they are first named, each array once."""
         if value is None:
             return ""
-        name = self._names[value]
-        if value.constant is not None and value not in self._constants:
-            self._constants.add(value)
-            tensor = onnx.TensorProto()
-            tensor.CopyFrom(value.constant)
-            tensor.name, tensor.doc_string = name, ""
-            self.initializers.append(tensor)
-        return name
+        if value.constant is None:
+            return self._names[value]
+        held = self._held.get(id(value.constant))
+        if held is None:
+            held = self._held[id(value.constant)] = self._names[value]
+            self._hold(held, value.constant)
+        return held
 
     def fresh(self, hint: str) -> str:
         """A name that nothing in the model has."""
         return self._fresh(hint)
 
     def tensor(self, hint: str, array: np.ndarray) -> str:
-        """Add an initializer; return its name."""
+        """Add a constant; return its name."""
         name = self.fresh(hint)
-        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        self._hold(name, array)
         return name
+
+    def shared(self, hint: str, array: np.ndarray) -> str:
+        """Add a constant, unless that array was added already; return its name."""
+        if id(array) not in self._held:
+            self._held[id(array)] = self.tensor(hint, array)
+        return self._held[id(array)]
+
+    def _hold(self, name: str, array: np.ndarray) -> None:
+        if self._feed and array.dtype in _FED and array.nbytes > _LARGE:
+            self.feeds[name] = array
+        else:
+            self.initializers.append(self._store(name, array))
 
     def node(self, op_type: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any) -> None:
         """Add a node."""
         self.nodes.append(helper.make_node(op_type, list(inputs), list(outputs), **attributes))
 
     def operator(self, operator: Operator) -> None:
-        """Add a host operator, or a matrix product in floating point."""
+        """Add a host operator, a matrix product in floating point, or, at its ``Dac``, a layer."""
         if isinstance(operator, HostOp):
             self._host(operator)
+        elif isinstance(operator, Control):
+            self._control(operator)
         elif isinstance(operator, MatVec):
             self._matvec(operator)
-        else:
+        elif self._layer is None:
             raise InternalError(f"{operator.mnemonic} {operator.name!r} is no ONNX operator")
+        elif isinstance(operator, Dac):
+            self._layer(self, operator)
+
+    def output(self, value: Value, name: str) -> None:
+        """Let a value be known by a name that nothing has yet."""
+        self.node("Identity", [self.name(value)], [name])
+
+    def _control(self, operator: Control) -> None:
+        node = self._call(operator.node, operator.explicit, operator.results)
+        for key, body in operator.bodies.items():
+            node.attribute.append(helper.make_attribute(key, self._body(operator, body)))
+        self.nodes.append(node)
+
+    def _body(self, operator: Control, body: Graph) -> onnx.GraphProto:
+        """A body as ONNX has it: captured values are read by their outer names, constants are the outer model's."""
+        outer, aliases = self.nodes, set(self._aliases)
+        self.nodes = []
+        order = body.operators()
+        for inner in order:
+            self.operator(inner)
+        results, made = [], set()
+        for value in body.outputs:
+            name = self.name(value)
+            if value.producer is None or name in made:
+                name = self.fresh(f"{name}.copy")
+                self.output(value, name)
+            made.add(name)
+            results.append(value_info(name, value))
+        own = body.inputs[: len(body.inputs) - operator.captured]
+        inside = [value for inner in order for value in inner.results if value.type is not None and value.hint]
+        graph = helper.make_graph(
+            self.nodes,
+            body.name or "body",
+            [value_info(self._names[value], value) for value in own],
+            results,
+            value_info=[value_info(self._names[value], value) for value in inside if self._names[value] not in made],
+        )
+        self.nodes, self._aliases = outer, aliases
+        return graph
 
     def _host(self, operator: HostOp) -> None:
         for inner_name, value in captured_values(operator):
@@ -86,30 +164,34 @@ class Emitter:
                 self._aliases.add(inner_name)
                 self.node("Identity", [name], [inner_name])
         explicit = operator.operands[: len(operator.operands) - len(operator.captures)]
+        self.nodes.append(self._call(operator.node, explicit, operator.results))
+
+    def _call(self, bare: onnx.NodeProto, operands: Sequence[Value | None], results: Sequence[Value]) -> onnx.NodeProto:
         node = onnx.NodeProto()
-        node.CopyFrom(operator.node)
-        node.input.extend(self.name(value) for value in explicit)
-        node.output.extend(self._names[value] if value.hint else "" for value in operator.results)
-        self.nodes.append(node)
+        node.CopyFrom(bare)
+        node.input.extend(self.name(value) for value in operands)
+        node.output.extend(self._names[value] if value.hint else "" for value in results)
+        return node
 
     def _matvec(self, product: MatVec) -> None:
         source, result = self.name(product.operand), self._names[product.result]
         groups, rows, columns = product.weight.shape
         windows = product.windows
         if windows.rank == 0:
-            weight = self.tensor(f"{result}.weight", product.weight[0].astype(np.float32))
-            if product.bias is None:
-                self.node("MatMul", [source, weight], [result], name=product.name)
-                return
-            bias = self.tensor(f"{result}.bias", product.bias.astype(np.float32))
-            unbiased = self.fresh(f"{result}.product")
-            self.node("MatMul", [source, weight], [unbiased], name=product.name)
-            self.node("Add", [unbiased, bias], [result], name=f"{product.name}.bias")
+            made = result if product.bias is None else self.fresh(f"{result}.product")
+            if groups == 1:
+                weight = self._matrix(f"{result}.weight", product.weight[0].astype(np.float32, copy=False))
+                self.node("MatMul", [source, weight], [made], name=product.name)
+            else:
+                self._grouped(product, source, made)
+            if product.bias is not None:
+                bias = self.tensor(f"{result}.bias", product.bias.astype(np.float32))
+                self.node("Add", [made, bias], [result], name=f"{product.name}.bias")
             return
         kernel = product.weight.transpose(0, 2, 1).reshape(
             groups * columns, rows // windows.kernel_size, *windows.kernel
         )
-        inputs = [source, self.tensor(f"{result}.weight", kernel.astype(np.float32))]
+        inputs = [source, self.tensor(f"{result}.weight", kernel.astype(np.float32, copy=False))]
         if product.bias is not None:
             inputs.append(self.tensor(f"{result}.bias", product.bias.astype(np.float32)))
         pads: dict[str, Any] = (
@@ -127,6 +209,54 @@ class Emitter:
             **pads,
         )
 
+    def _grouped(self, product: MatVec, source: str, result: str) -> None:
+        """A plain product in groups: ``(..., G K)`` as ``(windows, G, 1, K)`` by ``(G, K, N)``."""
+        groups, rows, columns = product.weight.shape
+        hint = f"{self._names[product.result]}.groups"
+
+        def ints(what: str, numbers: Sequence[int]) -> str:
+            return self.tensor(f"{hint}.{what}", np.array(numbers, dtype=np.int64))
+
+        def node(op_type: str, inputs: Sequence[str], what: str, **attributes: Any) -> str:
+            name = self.fresh(f"{hint}.{what}")
+            self.node(op_type, inputs, [name], **attributes)
+            return name
+
+        apart = node("Reshape", [source, ints("apart.shape", [-1, groups, 1, rows])], "apart")
+        weight = self.tensor(f"{hint}.weight", product.weight.astype(np.float32, copy=False))
+        made = node("MatMul", [apart, weight], "product", name=product.name)
+        shape = node("Shape", [source], "shape")
+        leading = node("Slice", [shape, ints("first", [0]), ints("last", [-1])], "leading")
+        joined = node("Concat", [leading, ints("columns", [groups * columns])], "result.shape", axis=0)
+        self.node("Reshape", [made, joined], [result])
+
+    def _matrix(self, hint: str, matrix: np.ndarray) -> str:
+        """Add a constant matrix, as it lies in memory where that is a transposed one."""
+        if not matrix.T.flags.c_contiguous:
+            return self.tensor(hint, matrix)
+        name = self.fresh(hint)
+        self.node("Transpose", [self.tensor(f"{hint}.transposed", matrix.T)], [name])
+        return name
+
+
+def _all(operators: Iterable[Operator]) -> Iterator[Operator]:
+    """Operators, with those in their bodies."""
+    for operator in operators:
+        yield operator
+        for body in bodies(operator):
+            yield from _all(body.operators())
+
+
+@dataclass(frozen=True, slots=True)
+class RegionModel:
+    """A model of some operators, with the large constants that have to be fed to it beside its inputs.
+
+    Nothing copies a constant that is fed; an initializer is copied three times before it can be used.
+    """
+
+    proto: onnx.ModelProto
+    feeds: dict[str, np.ndarray]
+
 
 def region_model(
     operators: Iterable[Operator],
@@ -134,10 +264,20 @@ def region_model(
     outputs: Sequence[Value],
     names: Names,
     opsets: Mapping[str, int],
-) -> onnx.ModelProto:
-    """A model of some operators of a graph. Outputs that nothing in it makes (inputs, constants) are copied."""
+    *,
+    feed: bool,
+) -> RegionModel:
+    """A model of some operators of a graph. Outputs that nothing in it makes (inputs, constants) are copied.
+
+    Args:
+        operators: in order.
+        inputs, outputs: what the model reads and makes.
+        names: of the values.
+        opsets: that the operators are written for.
+        feed: whether large constants are to be fed. An operator may insist on an initializer.
+    """
     steps = list(operators)
-    emitter = Emitter(names, steps)
+    emitter = Emitter(names, steps, reserved=[names[value] for value in (*inputs, *outputs)], feed=feed)
     for operator in steps:
         emitter.operator(operator)
     results = []
@@ -148,10 +288,14 @@ def region_model(
             emitter.node("Identity", [name], [copied])
             name = copied
         results.append(value_info(name, value))
-    graph = helper.make_graph(
-        emitter.nodes, "region", [value_info(names[value], value) for value in inputs], results, emitter.initializers
-    )
-    return make_model(graph, opsets)
+    fed = [helper.make_tensor_value_info(name, _elem(array), array.shape) for name, array in emitter.feeds.items()]
+    read = [*(value_info(names[value], value) for value in inputs), *fed]
+    graph = helper.make_graph(emitter.nodes, "region", read, results, emitter.initializers)
+    return RegionModel(make_model(graph, opsets), emitter.feeds)
+
+
+def _elem(array: np.ndarray) -> int:
+    return int(helper.np_dtype_to_tensor_dtype(array.dtype))
 
 
 def make_model(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,6 +12,8 @@ import onnxruntime as ort
 from onnx import TensorProto, helper
 
 from xbarc.errors import ModelError
+from xbarc.onnx_io.known_operators import refuse_unknown
+from xbarc.onnx_io.old_scans import refuse_unconvertible, scan_batches
 
 #: Older models are converted to this opset.
 OLDEST_OPSET = 13
@@ -37,8 +38,6 @@ _ELEMENTS = {
     "tensor(string)": TensorProto.STRING,
 }
 
-_LARGE = 4096  # bytes; a tensor above this size tells shape inference nothing but its type
-
 
 @dataclass(frozen=True, slots=True)
 class PreparedModel:
@@ -54,30 +53,33 @@ class PreparedModel:
 
 
 def prepare(model: onnx.ModelProto, *, where: str) -> PreparedModel:
-    """Check a model and find the types of its values. The model itself is not changed.
+    """Check a model and find the types of its values. The model itself is not changed; best bare, without its weights.
 
     Raises:
         ModelError: the checker refuses the model, shapes contradict one another, or its opset is too old to be
             converted.
     """
+    refuse_unknown(model, where=where)
     _check(model, where)
     if model.functions:
         model = onnx.inliner.inline_local_functions(model)
     model = _modernise(model, where)
     try:
-        inferred = onnx.shape_inference.infer_shapes(skeleton(model), data_prop=True)
+        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
     except onnx.shape_inference.InferenceError as error:
         raise ModelError(f"shapes do not fit together: {_first_line(error)}", where=where) from None
     graph = inferred.graph
-    types = {entry.name: entry.type for entry in (*graph.value_info, *graph.input, *graph.output)}
+    # An input that is an output too may be declared there without its shape.
+    types = {entry.name: entry.type for entry in (*graph.value_info, *graph.output, *graph.input)}
     types |= _asked_types(inferred, types)
-    return PreparedModel(model, types)
+    return PreparedModel(inferred, types)
 
 
 def _asked_types(model: onnx.ModelProto, known: Mapping[str, onnx.TypeProto]) -> dict[str, onnx.TypeProto]:
     """Types that ONNX's own inference does not find, which knows no operators of other domains: onnxruntime's word."""
     made = [name for node in model.graph.node for name in node.output if name]
-    unknown = [name for name in made if name not in known or known[name].WhichOneof("value") is None]
+    foreign = any(node.domain not in ("", "ai.onnx") for node in model.graph.node)
+    unknown = [name for name in made if _unknown(known.get(name), shape_too=foreign)]
     if not unknown:
         return {}
     asking = onnx.ModelProto()
@@ -99,40 +101,19 @@ def _asked_types(model: onnx.ModelProto, known: Mapping[str, onnx.TypeProto]) ->
     return found
 
 
-def skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with its large initializers turned into inputs of the same type: all there is to know, in few bytes."""
-    bare = onnx.ModelProto(ir_version=max(model.ir_version, 4))
-    bare.opset_import.extend(model.opset_import)
-    bare.functions.extend(model.functions)
-    graph = bare.graph
-    graph.name = model.graph.name
-    graph.node.extend(model.graph.node)
-    graph.input.extend(model.graph.input)
-    graph.output.extend(model.graph.output)
-    graph.value_info.extend(model.graph.value_info)
-    graph.sparse_initializer.extend(model.graph.sparse_initializer)
-    declared = {entry.name for entry in graph.input}
-    for tensor in model.graph.initializer:
-        if len(tensor.raw_data) <= _LARGE and not _many(tensor):
-            graph.initializer.append(tensor)
-        elif tensor.name not in declared:
-            graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
-    return bare
-
-
-def content_hash(model: onnx.ModelProto) -> str:
-    """SHA-256 of a model in memory, in hexadecimal; no copy of its weights is made."""
-    digest = hashlib.sha256(skeleton(model).SerializeToString(deterministic=True))
-    for tensor in model.graph.initializer:
-        digest.update(tensor.raw_data if tensor.raw_data else tensor.SerializeToString(deterministic=True))
-    return digest.hexdigest()
+def _unknown(proto: onnx.TypeProto | None, *, shape_too: bool) -> bool:
+    """Whether nothing is known of a type, or not even the rank of a tensor."""
+    if proto is None or proto.WhichOneof("value") is None:
+        return True
+    return shape_too and proto.WhichOneof("value") == "tensor_type" and not proto.tensor_type.HasField("shape")
 
 
 def _check(model: onnx.ModelProto, where: str) -> None:
-    bare = skeleton(model)
-    for entry in bare.graph.output:
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    for entry in (*bare.graph.input, *bare.graph.output):
         if entry.type.HasField("tensor_type") and not entry.type.tensor_type.HasField("shape"):
-            # Exporters leave out shapes of outputs, which onnxruntime allows; the checker only asks that one is there.
+            # Exporters leave out shapes, which onnxruntime allows; the checker only asks that one is there.
             entry.type.tensor_type.shape.SetInParent()
     try:
         onnx.checker.check_model(bare)
@@ -140,14 +121,6 @@ def _check(model: onnx.ModelProto, where: str) -> None:
         raise ModelError(
             f"the model is not valid ONNX: {_first_line(error)}", where=where, fix="export it again"
         ) from None
-    for tensor in model.graph.initializer:
-        try:
-            onnx.checker.check_tensor(tensor)
-        except onnx.checker.ValidationError as error:
-            place = f"initializer {tensor.name!r} of {where}"
-            raise ModelError(
-                f"the model is not valid ONNX: {_first_line(error)}", where=place, fix="export it again"
-            ) from None
 
 
 def _modernise(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
@@ -156,8 +129,10 @@ def _modernise(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
     )
     if opset >= OLDEST_OPSET:
         return model
+    if opset == 8:
+        refuse_unconvertible(model, where=where)
     try:
-        return onnx.version_converter.convert_version(model, OLDEST_OPSET)
+        converted: onnx.ModelProto = onnx.version_converter.convert_version(model, OLDEST_OPSET)
     except (RuntimeError, onnx.version_converter.ConvertError) as error:
         if opset >= OLDEST_FUNCTION_OPSET:
             return model
@@ -166,18 +141,9 @@ def _modernise(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
             where=where,
             fix="export the model again with opset 13 or newer",
         ) from None
-
-
-def _many(tensor: onnx.TensorProto) -> bool:
-    typed = (
-        tensor.float_data,
-        tensor.int32_data,
-        tensor.int64_data,
-        tensor.double_data,
-        tensor.uint64_data,
-        tensor.string_data,
-    )
-    return any(len(data) > _LARGE // 8 for data in typed)
+    if opset == 8:
+        scan_batches(converted, model)
+    return converted
 
 
 def _first_line(error: Exception) -> str:

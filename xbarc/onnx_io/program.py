@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import helper
 
 from xbarc.errors import InternalError, ProgramError
 from xbarc.ir.graph import Graph, Value
@@ -20,6 +20,7 @@ from xbarc.ir.operators import (
     Accumulate,
     Adc,
     CodeRange,
+    Control,
     CurrentRange,
     Dac,
     Decision,
@@ -29,12 +30,15 @@ from xbarc.ir.operators import (
     TileRead,
 )
 from xbarc.ir.partition import Partition
+from xbarc.ir.scopes import scopes
 from xbarc.ir.stages import Stage
 from xbarc.ir.verify import verify
 from xbarc.ir.windows import Windows
-from xbarc.onnx_io.emit import Emitter, make_model, value_info
+from xbarc.onnx_io.bare_model import BareModel
+from xbarc.onnx_io.emit import Emitter, Store, make_model, value_info
 from xbarc.onnx_io.import_graph import import_graph
 from xbarc.onnx_io.layer_function import DOMAIN, DOMAIN_VERSION, layer_attributes, layer_function
+from xbarc.onnx_io.outside import inside
 
 #: Version of the metadata. Raised when an older xbarc could not read a program rightly.
 SCHEMA: Final = 1
@@ -59,37 +63,46 @@ def is_program(model: onnx.ModelProto) -> bool:
     return any(entry.key == _KEY for entry in model.metadata_props)
 
 
-def write_program(program: StoredProgram) -> onnx.ModelProto:
-    """The ONNX model of a program."""
+def constant_bytes(graph: Graph) -> int:
+    """What the levels and the other constants of a graph take, each array counted once."""
+    operators = [operator for scope in scopes(graph) for operator in scope.operators()]
+    values = [value for operator in operators for value in operator.operands if value is not None]
+    arrays = [value.constant for value in values if value.constant is not None]
+    arrays += [operator.levels for operator in operators if isinstance(operator, TileRead)]
+    return sum({id(array): array.nbytes for array in arrays}.values())
+
+
+def write_program(program: StoredProgram, *, store: Store = inside) -> onnx.ModelProto:
+    """The ONNX model of a program. ``store`` makes the tensor of each constant."""
     graph = program.graph
     names = unique_names(graph)
     order = graph.operators()
-    emitter = Emitter(names, order, reserved=graph.output_names)
     opset = graph.opsets.get("", 0)
     functions: dict[str, onnx.FunctionProto] = {}
-    layers_json, host_json, intermediate = {}, {}, []
+    layers_json: dict[str, Any] = {}
+
+    def call(emitter: Emitter, dac: Dac) -> None:
+        layer = layer_of(dac)
+        function = layer_function(layer, opset)
+        functions[function.name] = function
+        _call(emitter, layer, function.name, names)
+        layers_json[layer.name] = _layer_json(layer)
+
+    around = [names[value] for value in (*graph.inputs, *graph.outputs)]
+    emitter = Emitter(names, order, reserved=[*graph.output_names, *around], store=store, layer=call)
     for operator in order:
-        if isinstance(operator, HostOp):
-            emitter.operator(operator)
-            if operator.decision is not None:
-                host_json[operator.name] = operator.decision.reason
-            intermediate += operator.results
-        elif isinstance(operator, Dac):
-            layer = layer_of(operator)
-            function = layer_function(layer, opset)
-            functions[function.name] = function
-            _call(emitter, layer, function.name, names)
-            layers_json[layer.name] = _layer_json(layer)
-            intermediate.append(layer.output)
-    outputs = []
+        emitter.operator(operator)
+    outputs, given = [], set(graph.outputs)
     for value, name in zip(graph.outputs, graph.output_names, strict=True):
         if names[value] != name:
-            emitter.node("Identity", [emitter.name(value)], [name])
+            emitter.output(value, name)
         outputs.append(value_info(name, value))
     infos = [
         value_info(names[value], value)
-        for value in intermediate
-        if value.type is not None and not graph.is_output(value)
+        for operator in order
+        if isinstance(operator, HostOp | Control | Rescale)
+        for value in operator.results
+        if value.type is not None and value.hint and value not in given
     ]
     proto = helper.make_graph(
         emitter.nodes,
@@ -99,6 +112,12 @@ def write_program(program: StoredProgram) -> onnx.ModelProto:
         emitter.initializers,
         value_info=infos,
     )
+    host_json = {
+        operator.name: operator.decision.reason
+        for scope in scopes(graph)
+        for operator in scope.operators()
+        if isinstance(operator, HostOp) and operator.decision is not None
+    }
     opsets = {**graph.opsets, DOMAIN: DOMAIN_VERSION} if functions else dict(graph.opsets)
     model = make_model(proto, opsets, list(functions.values()))
     facts = {"schema": SCHEMA, **program.facts, "layers": layers_json, "host": host_json}
@@ -106,26 +125,27 @@ def write_program(program: StoredProgram) -> onnx.ModelProto:
     return model
 
 
-def read_program(model: onnx.ModelProto, *, where: str) -> StoredProgram:
+def read_program(model: BareModel, *, where: str) -> StoredProgram:
     """The program in an ONNX model.
 
     Raises:
         ProgramError: the model is no program, was made by a newer schema, or is damaged.
     """
-    facts = _facts(model, where)
+    facts = _facts(model.model, where)
     try:
-        graph = import_graph(model)
+        graph = import_graph(model.model, arrays=model.arrays)
         layers_json, host_json = facts.pop("layers"), facts.pop("host")
-        for operator in graph.operators():
-            if not isinstance(operator, HostOp):
-                continue
-            if operator.node.domain == DOMAIN:
-                _expand(graph, operator, layers_json[operator.name])
-            elif operator.name in host_json:
-                operator.decision = Decision(False, host_json[operator.name])
-        graph.opsets.pop(DOMAIN, None)
-        _drop_copies(graph)
-        graph.stage = Stage.PLACED
+        for scope in list(scopes(graph)):
+            for operator in scope.operators():
+                if not isinstance(operator, HostOp):
+                    continue
+                if operator.node.domain == DOMAIN:
+                    _expand(scope, operator, layers_json[operator.name])
+                elif operator.name in host_json:
+                    operator.decision = Decision(False, host_json[operator.name])
+            scope.opsets.pop(DOMAIN, None)
+            _drop_copies(scope)
+            scope.stage = Stage.PLACED
         verify(graph)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError, InternalError) as error:
         raise ProgramError(
@@ -170,7 +190,7 @@ def _call(emitter: Emitter, layer: Layer, function: str, names: Mapping[Value, s
     inputs = [
         emitter.name(layer.input),
         emitter.tensor(f"{name}.dac_scale", dac_scale),
-        emitter.tensor(f"{name}.levels", read.levels),
+        emitter.shared(f"{name}.levels", read.levels),
         emitter.tensor(f"{name}.adc_lsb", np.full((1, 1, 1, 1, columns), lsb, dtype=dtype)),
         emitter.tensor(f"{name}.slice_weights", weights.astype(np.float64 if layer.double_sums else np.float32)),
         emitter.tensor(f"{name}.output_scale", np.asarray(layer.rescale.scale)),
@@ -185,6 +205,7 @@ def _layer_json(layer: Layer) -> dict[str, Any]:
         raise InternalError(f"layer {layer.name!r} is not ready to be stored")
     return {
         "reason": layer.read.reason,
+        "matrix": layer.read.matrix,
         "sample_axis": layer.dac.sample_axis,
         "input_range": dataclasses.asdict(layer.dac.input_range),
         "current_range": dataclasses.asdict(layer.adc.range),
@@ -200,7 +221,7 @@ def _expand(graph: Graph, call: HostOp, facts: Mapping[str, Any]) -> None:
         value = call.operands[index]
         if value is None or value.constant is None:
             raise ValueError(f"layer {call.name!r} lacks its tensor number {index}")
-        return numpy_helper.to_array(value.constant)
+        return value.constant
 
     def codes(name: str) -> CodeRange | None:
         given = attributes.get(name)
@@ -239,6 +260,7 @@ def _expand(graph: Graph, call: HostOp, facts: Mapping[str, Any]) -> None:
         results=[Value(f"{name}.currents")],
         source=attributes["source"].decode(),
         reason=facts["reason"],
+        matrix=facts.get("matrix", name),  # as programs before shared weights have it
         levels=array(2),
         windows=windows,
         partition=partition,

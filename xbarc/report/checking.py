@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from xbarc.ir.graph import Graph, Operator, Value
-from xbarc.ir.operators import HostOp, MatVec
-from xbarc.ir.samples import SampleAxis, sample_axes
+from xbarc.ir.operators import Control, HostOp, MatVec
+from xbarc.ir.repetitions import repetitions
+from xbarc.ir.sample_loops import SampleAxis
+from xbarc.ir.samples import sample_axes
 from xbarc.ir.work import host_macs, matvec_macs
-from xbarc.report.work import analog_share, total_macs
+from xbarc.report.work import analog_share, repeated, total_macs
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,25 +90,33 @@ def check_report(graph: Graph, source: Iterable[Operator]) -> CheckReport:
 
     Args:
         graph: at stage ``LOWERED``.
-        source: the operators that it had before.
+        source: the operators that it had before, those in bodies included.
     """
-    left = graph.operators()
-    kept = set(left)
-    products = {operator.name for operator in left if isinstance(operator, MatVec)}
+    times = repetitions(graph)
+    products = {operator.origin for operator in times if isinstance(operator, MatVec)}
     gone = [
         operator.kind
         for operator in source
-        if isinstance(operator, HostOp) and operator not in kept and operator.name not in products
+        if isinstance(operator, HostOp) and operator not in times and operator.name not in products
     ]
     axes = sample_axes(graph)
-    return CheckReport(tuple(_choice(operator, axes) for operator in left), dict(Counter(gone)))
+    choices = (_choice(operator, axes, count) for operator, count in times.items())
+    return CheckReport(tuple(choices), dict(Counter(gone)))
 
 
-def _choice(operator: Operator, axes: Mapping[Value, SampleAxis]) -> OperatorChoice:
+def _choice(operator: Operator, axes: Mapping[Value, SampleAxis], times: int | None) -> OperatorChoice:
     if isinstance(operator, MatVec):
-        matrix = Matrix(*operator.weight.shape)
-        return OperatorChoice(operator.name, operator.source, True, matrix, matvec_macs(operator), operator.reason)
+        macs = repeated(matvec_macs(operator), times)
+        return OperatorChoice(
+            operator.name, operator.source, True, Matrix(*operator.weight.shape), macs, operator.reason
+        )
     if isinstance(operator, HostOp):
         reason = operator.decision.reason if operator.decision else "made by the compiler"
-        return OperatorChoice(operator.name, operator.kind, False, None, host_macs(operator, axes), reason)
+        macs = repeated(host_macs(operator, axes), times)
+        return OperatorChoice(operator.name, operator.kind, False, None, macs, reason)
+    if isinstance(operator, Control):
+        return OperatorChoice(operator.name, operator.kind, False, None, 0, _CONTROL)
     raise ValueError(f"{operator.mnemonic} {operator.name!r} is not at graph level")
+
+
+_CONTROL = "control flow; what is in its body follows"

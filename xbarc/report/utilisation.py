@@ -13,10 +13,11 @@ from xbarc.hardware.schema import Hardware
 from xbarc.ir.graph import Graph
 from xbarc.ir.layer import Layer, layers
 from xbarc.ir.operators import CurrentRange, HostOp, InputRange
-from xbarc.ir.partition import logical_tiles
+from xbarc.ir.partition import Partition, logical_tiles
+from xbarc.ir.repetitions import repetitions
 from xbarc.ir.samples import sample_axes
 from xbarc.ir.work import host_macs, layer_macs, layer_windows
-from xbarc.report.work import analog_share, total_macs
+from xbarc.report.work import analog_share, repeated, total_macs
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class LayerUsage:
     Attributes:
         name, source: the ONNX node and its type.
         reason: why it is on tiles.
+        shares: name of the layer whose tiles it uses too, and where they are counted; ``None``: it has its own.
         groups, rows, columns: its matrix.
         windows: input vectors of one sample; ``None`` where shapes are not known.
         macs: multiply-accumulates of one sample.
@@ -71,6 +73,7 @@ class LayerUsage:
     name: str
     source: str
     reason: str
+    shares: str | None
     groups: int
     rows: int
     columns: int
@@ -203,16 +206,17 @@ def utilisation_report(graph: Graph, hardware: Hardware, facts: Mapping[str, Any
         hardware: what it was compiled for.
         facts: of the program: its options and its calibration.
     """
-    usages = tuple(_layer_usage(layer, hardware) for layer in layers(graph))
+    times = repetitions(graph)
+    usages = tuple(_layer_usage(layer, hardware, times[layer.dac]) for layer in layers(graph))
     axes = sample_axes(graph)
     host = tuple(
         HostUsage(
             operator.name,
             operator.kind,
-            host_macs(operator, axes),
+            repeated(host_macs(operator, axes), count),
             operator.decision.reason if operator.decision else "made by the compiler",
         )
-        for operator in graph.operators()
+        for operator, count in times.items()
         if isinstance(operator, HostOp)
     )
     return UtilisationReport(
@@ -245,33 +249,39 @@ def _has_ranges(graph: Graph) -> bool:
     return any(layer.dac.codes is not None or layer.adc.codes is not None for layer in layers(graph))
 
 
-def _layer_usage(layer: Layer, hardware: Hardware) -> LayerUsage:
+def _layer_usage(layer: Layer, hardware: Hardware, times: int | None) -> LayerUsage:
     partition = layer.read.partition
     if layer.adc.range is None or layer.read.tiles is None:
         raise ValueError(f"layer {layer.name!r} is not placed")
-    physical_tiles = len(np.unique(layer.read.tiles))
+    own = layer.read.matrix == layer.name
+    physical_tiles = len(np.unique(layer.read.tiles)) if own else 0
     return LayerUsage(
         name=layer.name,
         source=layer.read.source,
         reason=layer.read.reason,
+        shares=None if own else layer.read.matrix,
         groups=partition.groups,
         rows=partition.rows,
         columns=partition.columns,
-        windows=layer_windows(layer),
-        macs=layer_macs(layer),
-        logical_tiles=logical_tiles(
-            groups=partition.groups,
-            rows=partition.rows,
-            columns=partition.columns,
-            tile_rows=hardware.tile.rows,
-            tile_columns=hardware.tile.columns,
-        ),
+        windows=repeated(layer_windows(layer), times),
+        macs=repeated(layer_macs(layer), times),
+        logical_tiles=_logical_tiles(partition, hardware) if own else 0,
         physical_tiles=physical_tiles,
-        cells=_cells(layer, hardware, physical_tiles),
+        cells=_cells(layer, hardware, physical_tiles) if own else Cells(0, 0, 0, 0, 0, 0, 0),
         input_range=layer.dac.input_range,
         current_range=layer.adc.range,
         inexact=layer.unquantised,
         batch_dependent=layer.dac.sample_axis is None,
+    )
+
+
+def _logical_tiles(partition: Partition, hardware: Hardware) -> int:
+    return logical_tiles(
+        groups=partition.groups,
+        rows=partition.rows,
+        columns=partition.columns,
+        tile_rows=hardware.tile.rows,
+        tile_columns=hardware.tile.columns,
     )
 
 

@@ -71,7 +71,11 @@ def _layers(report: UtilisationReport) -> Table:
         exact(report.physical_tiles),
         percent(report.cells.utilisation),
     )
-    return Table("Layers on tiles", columns, rows, total)
+    shared = [layer for layer in report.layers if layer.shares is not None]
+    notes = tuple(f"{layer.name} uses the tiles of {layer.shares}" for layer in shared[:_NAMES_SHOWN])
+    if len(shared) > _NAMES_SHOWN:
+        notes += (f"{len(shared) - _NAMES_SHOWN} more layers use tiles of others",)
+    return Table("Layers on tiles", columns, rows, total, notes=notes)
 
 
 def _cells(report: UtilisationReport) -> Table:

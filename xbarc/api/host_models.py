@@ -1,0 +1,71 @@
+"""Host operators of a graph as models that are ready to run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from xbarc.errors import ModelError
+from xbarc.ir.graph import Operator, Value
+from xbarc.onnx_io.emit import RegionModel, region_model
+from xbarc.runtime.host import HostModel, Optimization
+
+#: Starting threads takes onnxruntime longer than making so many numbers a sample. Programs of many layers have as many
+#: small models in between.
+_WORTH_THREADS: Final = 2**14
+
+
+def host_model(
+    operators: Iterable[Operator],
+    inputs: Sequence[Value],
+    outputs: Sequence[Value],
+    *,
+    names: Mapping[Value, str],
+    opsets: Mapping[str, int],
+    feed: bool,
+    threads: int,
+    optimization: Optimization,
+) -> tuple[HostModel, list[str]]:
+    """A model of some operators, and what its outputs are called.
+
+    Args:
+        operators: in order; matrix products run in floating point.
+        inputs, outputs: what the model reads and makes.
+        names: of the values.
+        opsets: that the operators are written for.
+        feed: whether large constants are used where they lie instead of being copied into the model. Results may
+            differ in their last bits.
+        threads: for each operator, where there is enough to do for several.
+        optimization: how far onnxruntime may rewrite it.
+
+    Raises:
+        ModelError: onnxruntime refuses the model.
+    """
+
+    def load(region: RegionModel) -> tuple[HostModel, list[str]]:
+        model = HostModel(
+            region.proto.SerializeToString(),
+            threads=threads if elements >= _WORTH_THREADS else 1,
+            optimization=optimization,
+            constants=region.feeds,
+        )
+        return model, [output.name for output in region.proto.graph.output]
+
+    steps = list(operators)
+    elements = sum(_elements_a_sample(value) for operator in steps for value in operator.results)
+    region = region_model(steps, inputs, outputs, names, opsets, feed=feed)
+    try:
+        return load(region)
+    except ModelError:
+        if not region.feeds:
+            raise
+    # Some operators insist on initializers.
+    return load(region_model(steps, inputs, outputs, names, opsets, feed=False))
+
+
+def _elements_a_sample(value: Value) -> int:
+    """Unknown axes count as one; what is no tensor of known rank, as much as there may be."""
+    return (
+        _WORTH_THREADS if value.shape is None else math.prod(size for size in value.shape[1:] if isinstance(size, int))
+    )
