@@ -1,8 +1,8 @@
 """Benchmarks of large models: how long compiling them takes, and how much memory beside that of their weights.
 
-Each model is made anew with random weights and compiled in a process of its own, for the default hardware, on a chip
-with tiles enough. Memory is the peak of that process less what it takes to import xbarc, over the bytes of the weights. ``--only WORD`` runs the
-cases whose name holds the word, ``--json`` prints one JSON object.
+Each model is made anew with random weights and compiled in a process of its own, for the default hardware on a chip of
+any number of tiles. Memory is the peak of that process less what it takes to import xbarc, over the bytes of the
+weights. ``--only WORD`` runs the cases whose name holds the word, ``--json`` prints one JSON object.
 """
 
 from __future__ import annotations

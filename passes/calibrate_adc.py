@@ -109,7 +109,7 @@ def _column_sums(layer: Layer, cells: np.ndarray) -> Iterator[tuple[np.ndarray, 
             yield total + len(plane) * layer.read.pedestal, np.zeros_like(total)
         return
     partition = layer.read.partition
-    wide = cells.astype(np.int32 if exact else np.float64)
+    wide: np.ndarray = cells.astype(np.int32 if exact else np.float64)
     if partition.reference_column:
         wide = wide[..., partition.data_columns] - wide[..., partition.reference_columns]
     terms = wide[0] - wide[1] if len(wide) == 2 else wide[0]

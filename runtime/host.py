@@ -30,6 +30,7 @@ class HostModel:
         threads: for each operator.
         optimization: how far onnxruntime may rewrite it.
         constants: inputs that are the same at every run; used where they lie, not copied.
+        initializers: of tensors that the model says to be elsewhere.
 
     Raises:
         ModelError: onnxruntime refuses it or fails while it runs; the message is onnxruntime's.
@@ -42,6 +43,7 @@ class HostModel:
         threads: int = 1,
         optimization: Optimization = "basic",
         constants: Mapping[str, np.ndarray] | None = None,
+        initializers: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         self._constants = dict(constants or {})
         options = ort.SessionOptions()
@@ -51,6 +53,12 @@ class HostModel:
         options.log_severity_level = 3
         # Threads that go on spinning after a run would take the processors from the layers that come next.
         options.add_session_config_entry("session.force_spinning_stop", "1")
+        # onnxruntime takes the memory of these values, not a reference to them: they must outlive the loading.
+        given = {
+            name: ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array))
+            for name, array in (initializers or {}).items()
+        }
+        options.add_external_initializers(list(given), list(given.values()))
         try:
             self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:

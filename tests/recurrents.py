@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,46 +75,41 @@ class Recurrent:
         return [f"r.{half}{name}" for half in ("", "reverse.")[: self.directions] for name in own]
 
     def case(self, dtype: type = np.float32, *, layout: int = 0) -> Case:
-        """The network in a floating-point type. Lengths are fed as numbers of that type."""
-        states = {name: array for name, array in {**self.feeds, **self.fixed}.items() if name in ("h", "c")}
-        lengths = "lengths" in self.feeds or "lengths" in self.fixed
-        nodes, constants = [], {name: array.astype(dtype) for name, array in self.weights.items()}
-        steps = "x"
+        """The network in a floating-point type, the operator in one of its two layouts.
+
+        Lengths are fed as numbers of that type.
+        """
+        given = {**self.feeds, **self.fixed}
+        sources = {name: name for name in given}
+        nodes = []
         if not layout:
-            steps = "steps"
-            nodes.append(node("Transpose", ["x"], "steps", perm=[1, 0, 2]))
-        if lengths:
-            nodes.append(node("Cast", ["lengths"], "whole", to=onnx.TensorProto.INT32))
-        if not layout:
-            nodes += [node("Transpose", [name], f"{name}.first", perm=[1, 0, 2]) for name in states]
-        first = {name: name if layout else f"{name}.first" for name in states}
-        operands = [steps, "W", "R", "B", "whole" if lengths else "", first.get("h", ""), first.get("c", ""), "P"]
-        operands = [name if name not in ("B", "P") or name in self.weights else "" for name in operands]
-        operands = operands[: {"LSTM": 8}.get(self.kind, 6)]
-        names = ("Y", "Y_h", "Y_c")[: 3 if self.kind == "LSTM" else 2]
-        made = [name if name in self.outputs else "" for name in names]
+            sources |= {name: f"{name}.first" for name in given if name != "lengths"}
+            nodes += [node("Transpose", [name], sources[name], perm=[1, 0, 2]) for name in given if name != "lengths"]
+        if "lengths" in given:
+            sources["lengths"] = "lengths.whole"
+            nodes.append(node("Cast", ["lengths"], "lengths.whole", to=onnx.TensorProto.INT32))
+        sources |= {name: name for name in self.weights}
+        operands = [sources.get(name, "") for name in ("x", "W", "R", "B", "lengths", "h", "c", "P")]
+        operands = operands[: 8 if self.kind == "LSTM" else 6]
         while not operands[-1]:
             operands.pop()
+        results = {name: name if layout else f"{name}.first" for name in self.outputs}
+        made = [results.get(name, "") for name in ("Y", "Y_h", "Y_c")[: 3 if self.kind == "LSTM" else 2]]
         attributes = {"hidden_size": self.size, **self.attributes, **({"layout": 1} if layout else {})}
         nodes.append(onnx.helper.make_node(self.kind, operands, made, name="r", **attributes))
-        perms = {"Y": [1, 2, 0, 3] if layout else [2, 0, 1, 3], "Y_h": [1, 0, 2], "Y_c": [1, 0, 2]}
-        perms = {"Y": [0, 1, 2, 3], "Y_h": [0, 1, 2], "Y_c": [0, 1, 2]} if layout else perms
-        nodes += [node("Transpose", [name], f"{name}.out", perm=perms[name]) for name in self.outputs]
+        if not layout:
+            perms = {"Y": [2, 0, 1, 3], "Y_h": [1, 0, 2], "Y_c": [1, 0, 2]}
+            nodes += [node("Transpose", [result], name, perm=perms[name]) for name, result in results.items()]
         batch, count = self.declared
-        shapes: dict[str, list[int | str]] = {
-            "x": [batch, count, self.inputs],
-            "lengths": [batch],
-            "h": [batch, self.directions, self.size],
-            "c": [batch, self.directions, self.size],
-        }
-        constants |= {name: array.astype(dtype) for name, array in self.fixed.items()}
+        state = [batch, self.directions, self.size]
+        shapes = {"x": [batch, count, self.inputs], "lengths": [batch], "h": state, "c": state}
         model = network(
             nodes,
             {name: shapes[name] for name in self.feeds},
-            constants,
-            outputs=[f"{name}.out" for name in self.outputs],
+            {name: array.astype(dtype) for name, array in {**self.weights, **self.fixed}.items()},
+            outputs=self.outputs,
             dtype=dtype,
-            opset=self.opset,
+            opset=max(self.opset, 14) if layout else self.opset,
         )
         return Case(model, {name: array.astype(dtype) for name, array in self.feeds.items()})
 
@@ -122,14 +118,21 @@ class Recurrent:
 
 
 @st.composite
-def recurrents(draw: Draw, kind: str | None = None) -> Recurrent:
-    """A recurrent operator with any attributes, optional operands and outputs."""
+def recurrents(draw: Draw, kind: str | None = None, *, smooth: bool = False, free: bool = False) -> Recurrent:
+    """A recurrent operator with any attributes, optional operands and outputs.
+
+    Args:
+        draw: of hypothesis.
+        kind: any by default.
+        smooth: whether activations are those by default.
+        free: whether any number of samples and steps will do.
+    """
     kind = kind or draw(st.sampled_from(sorted(GATES)))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     samples, steps, inputs, size = (draw(st.integers(1, top)) for top in (4, 6, 9, 6))
     attributes: dict[str, Any] = {"direction": draw(st.sampled_from(DIRECTIONS))}
     directions = 2 if attributes["direction"] == "bidirectional" else 1
-    if draw(st.booleans()):
+    if not smooth and draw(st.booleans()):
         attributes |= draw(activation_lists(FUNCTIONS[kind] * directions))
     if draw(st.booleans()):
         attributes["clip"] = draw(st.sampled_from([0.3, 1.0, 5.0]))
@@ -148,12 +151,13 @@ def recurrents(draw: Draw, kind: str | None = None) -> Recurrent:
     given |= {name: rng.normal(size=(samples, directions, size)) for name in ("h", "c")}
     places = {"x": "feeds"}
     for name in ("lengths", "h", *(["c"] if kind == "LSTM" else [])):
-        places[name] = draw(st.sampled_from(["feeds", "fixed", "absent"]))
+        places[name] = draw(st.sampled_from(["feeds", "absent"] if free else ["feeds", "absent", "fixed"]))
     whole = "fixed" in places.values()  # a constant for each sample fixes their number
     parts = [
         {name: given[name].astype(np.float32) for name, at in places.items() if at == part}
         for part in ("feeds", "fixed")
     ]
+    batches = st.sampled_from(["N", samples])
     made = ["Y", "Y_h", *(["Y_c"] if kind == "LSTM" else [])]
     return Recurrent(
         kind,
@@ -166,10 +170,7 @@ def recurrents(draw: Draw, kind: str | None = None) -> Recurrent:
         feeds=parts[0],
         fixed=parts[1],
         outputs=tuple(draw(st.lists(st.sampled_from(made), min_size=1, unique=True).map(sorted))),
-        declared=(
-            samples if whole else draw(st.sampled_from(["N", samples])),
-            draw(st.sampled_from(["T", steps])),
-        ),
+        declared=("N", "T") if free else (samples if whole else draw(batches), draw(st.sampled_from(["T", steps]))),
         opset=draw(st.sampled_from((*OPSETS, 22))),
     )
 
@@ -185,3 +186,38 @@ def activation_lists(draw: Draw, count: int) -> dict[str, Any]:
     return found | {
         name: values for name, values in zip(("activation_alpha", "activation_beta"), lists, strict=True) if values
     }
+
+
+def quantized(recurrent: Recurrent, *, signed: bool, by_column: bool, seed: int) -> tuple[Case, Case]:
+    """An ``LSTM`` with bytes for matrices, as onnxruntime's operator, and the same with the numbers that they mean.
+
+    Args:
+        recurrent: the operator; its own matrices give the shapes.
+        signed: whether bytes have a sign.
+        by_column: whether each column has a scale of its own; otherwise each direction.
+        seed: of bytes and scales.
+    """
+    rng = np.random.default_rng(seed)
+    dtype, zero, low = (np.int8, 0, -127) if signed else (np.uint8, 128, 1)
+    scale_shape = (recurrent.directions, 4 * recurrent.size)[: 1 + by_column]
+    constants, meant = {}, {}
+    for name in ("W", "R"):
+        directions, columns, inputs = recurrent.weights[name].shape
+        codes = rng.integers(low, low + 255, (directions, inputs, columns)).astype(dtype)
+        scale = rng.uniform(0.001, 0.004, scale_shape).astype(np.float32)
+        constants |= {name: codes, f"{name}.scale": scale, f"{name}.zero": np.full(scale_shape, zero, dtype)}
+        factors = scale.reshape(directions, 1, -1)
+        meant[name] = ((codes.astype(np.float32) - zero) * factors).transpose(0, 2, 1)
+    plain = dataclasses.replace(recurrent, weights={**recurrent.weights, **meant}).case()
+    model = onnx.ModelProto()
+    model.CopyFrom(plain.model)
+    model.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
+    (operator,) = (step for step in model.graph.node if step.name == "r")
+    operator.op_type, operator.domain = "DynamicQuantizeLSTM", "com.microsoft"
+    operator.input.extend([""] * (8 - len(operator.input)))
+    operator.input.extend(["W.scale", "W.zero", "R.scale", "R.zero"])
+    kept = [tensor for tensor in model.graph.initializer if tensor.name not in constants]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(array, name) for name, array in constants.items())
+    return Case(model, plain.feeds), plain

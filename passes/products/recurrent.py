@@ -62,24 +62,34 @@ def quantized_lstm(operator: HostOp) -> Lowering | Refusal:
     That it rounds its inputs to bytes too, anew at each step, is left to the converters.
     """
     matrices = []
-    for index, first in ((1, 8), (2, 10)):
+    for name, index, first in (("W", 1, 8), ("R", 2, 10)):
         codes, scale, zero = (constant(operator, place) for place in (index, first, first + 1))
         if codes is None or scale is None or zero is None:
             return Refusal("its matrices are not constant")
-        columns = (slice(None), None, None) if scale.ndim == 1 else (slice(None), None)
-        zeros = zero.reshape(scale.shape).astype(np.int32)
-        matrices.append((codes.astype(np.int32) - zeros[columns]) * scale[columns])
+        if codes.ndim != 3:
+            raise bad(operator, f"{name} has shape {list(codes.shape)}, expected three axes")
+        for array in (scale, zero):
+            if array.shape not in (codes.shape[:1], codes.shape[::2]):
+                raise bad(operator, f"the scales or zero points of {name} have shape {list(array.shape)}")
+        zero, scale = (array.reshape(len(array), 1, *(array.shape[1:] or (1,))) for array in (zero, scale))
+        matrices.append((codes.astype(np.int32) - zero) * scale)
     return _long_short_term(operator, (matrices[0], matrices[1]))
 
 
 def _matrices(operator: HostOp) -> tuple[np.ndarray, np.ndarray] | Refusal:
     """The input's and the recurrent matrices, ``(directions, inputs, columns)`` each."""
-    given = [constant(operator, index) for index in (1, 2)]
-    turned = [matrix.transpose(0, 2, 1) for matrix in given if matrix is not None and matrix.ndim == 3]
-    return (turned[0], turned[1]) if len(turned) == 2 else Refusal("its matrices are not constant")
+    ours, recurrent = constant(operator, 1), constant(operator, 2)
+    if ours is None or recurrent is None:
+        return Refusal("its matrices are not constant")
+    for name, matrix in (("W", ours), ("R", recurrent)):
+        if matrix.ndim != 3:
+            raise bad(operator, f"{name} has shape {list(matrix.shape)}, expected three axes")
+    return ours.transpose(0, 2, 1), recurrent.transpose(0, 2, 1)
 
 
 def _long_short_term(operator: HostOp, matrices: tuple[np.ndarray, np.ndarray] | Refusal) -> Lowering | Refusal:
+    if isinstance(matrices, Refusal):
+        return matrices
     peepholes = constant(operator, 7)
     if present(operator, 7) and peepholes is None:
         return Refusal("its peepholes are not constant")
@@ -88,8 +98,8 @@ def _long_short_term(operator: HostOp, matrices: tuple[np.ndarray, np.ndarray] |
     def cell(gates: Gates, direction: int) -> Cell:
         if peepholes is None:
             return LstmCell(gates, None, input_forget)
-        seen = _checked(operator, "P", peepholes[direction], (3 * gates.size,))
-        return LstmCell(gates, seen.reshape(3, -1), input_forget)
+        seen = _checked(operator, "P", peepholes, (len(matrices[1]), 3 * gates.size))
+        return LstmCell(gates, seen[direction].reshape(3, -1), input_forget)
 
     return _lowering(operator, _Family(4, ("Sigmoid", "Tanh", "Tanh"), cell), matrices)
 

@@ -34,8 +34,8 @@ def host_model(
         inputs, outputs: what the model reads and makes.
         names: of the values.
         opsets: that the operators are written for.
-        feed: whether large constants are used where they lie instead of being copied into the model. Results may
-            differ in their last bits.
+        feed: whether large constants are used where they lie, not as initializers, of which onnxruntime makes copies
+            as it likes them best. Results may differ in their last bits.
         threads: for each operator, where there is enough to do for several.
         optimization: how far onnxruntime may rewrite it.
 
@@ -49,6 +49,7 @@ def host_model(
             threads=threads if elements >= _WORTH_THREADS else 1,
             optimization=optimization,
             constants=region.feeds,
+            initializers=region.lent,
         )
         return model, [output.name for output in region.proto.graph.output]
 

@@ -20,6 +20,7 @@ Trial = Callable[[Mapping[str, np.ndarray]], None]
 
 _SAMPLES: Final = (8, 1)
 _SIZES: Final = (64, 224, 16, 8, 32, 128, 1)
+_ENOUGH_NUMBERS: Final = 2**18  # of all inputs together, where sizes are given
 _MOST_NUMBERS: Final = 2**24  # of all inputs together, where sizes are chosen here
 
 
@@ -43,7 +44,7 @@ def random_inputs(specs: Sequence[InputSpec], trial: Callable[[], Trial]) -> dic
             raise _impossible(f"the input {spec.name!r} {what}", f"input {spec.name!r}")
     batched = divide(specs).batched
     if all(isinstance(size, int) for spec in specs for size in (spec.shape or ())[spec.name in batched :]):
-        return _draw(specs, _SAMPLES[0], 1, batched)
+        return _draw(specs, _enough(specs, batched), 1, batched)
     run = trial()
     last: XbarcError | None = None
     for inputs in _candidates(specs, batched):
@@ -59,6 +60,12 @@ def random_inputs(specs: Sequence[InputSpec], trial: Callable[[], Trial]) -> dic
         f"the model runs with none of the sizes {tried} along its dynamic axes (the last: {last.what if last else ''})",
         where,
     )
+
+
+def _enough(specs: Sequence[InputSpec], batched: frozenset[str]) -> int:
+    """Fewer samples of large inputs: each has many windows, and eight photographs would only take longer."""
+    numbers = sum(map(math.prod, _shapes(specs, 1, 1, batched)))
+    return max(2, min(_SAMPLES[0], _ENOUGH_NUMBERS // max(numbers, 1)))
 
 
 def _candidates(specs: Sequence[InputSpec], batched: frozenset[str]) -> Iterator[dict[str, np.ndarray]]:

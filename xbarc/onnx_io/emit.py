@@ -17,7 +17,7 @@ from xbarc.ir.naming import FreshNames, captured_values, inner_names
 from xbarc.ir.operators import Control, Dac, HostOp, MatVec
 from xbarc.ir.scopes import bodies
 from xbarc.ir.types import OtherType, TensorType
-from xbarc.onnx_io.outside import inside
+from xbarc.onnx_io.outside import LentTensors, inside
 
 #: Model-local functions came with this version of the format.
 IR_VERSION = 8
@@ -249,13 +249,17 @@ def _all(operators: Iterable[Operator]) -> Iterator[Operator]:
 
 @dataclass(frozen=True, slots=True)
 class RegionModel:
-    """A model of some operators, with the large constants that have to be fed to it beside its inputs.
+    """A model of some operators, without its large constants.
 
-    Nothing copies a constant that is fed; an initializer is copied three times before it can be used.
+    Attributes:
+        proto: the model.
+        feeds: constants that have to be fed to it beside its inputs; nobody copies them.
+        lent: constants that have to be handed over when it is loaded, which copies them once or twice.
     """
 
     proto: onnx.ModelProto
     feeds: dict[str, np.ndarray]
+    lent: dict[str, np.ndarray]
 
 
 def region_model(
@@ -274,10 +278,12 @@ def region_model(
         inputs, outputs: what the model reads and makes.
         names: of the values.
         opsets: that the operators are written for.
-        feed: whether large constants are to be fed. An operator may insist on an initializer.
+        feed: whether large constants are to be fed rather than lent. An operator may insist on an initializer.
     """
     steps = list(operators)
-    emitter = Emitter(names, steps, reserved=[names[value] for value in (*inputs, *outputs)], feed=feed)
+    lent = LentTensors(_LARGE)
+    reserved = [names[value] for value in (*inputs, *outputs)]
+    emitter = Emitter(names, steps, reserved=reserved, feed=feed, store=lent.tensor)
     for operator in steps:
         emitter.operator(operator)
     results = []
@@ -291,7 +297,7 @@ def region_model(
     fed = [helper.make_tensor_value_info(name, _elem(array), array.shape) for name, array in emitter.feeds.items()]
     read = [*(value_info(names[value], value) for value in inputs), *fed]
     graph = helper.make_graph(emitter.nodes, "region", read, results, emitter.initializers)
-    return RegionModel(make_model(graph, opsets), emitter.feeds)
+    return RegionModel(make_model(graph, opsets), emitter.feeds, lent.arrays)
 
 
 def _elem(array: np.ndarray) -> int:

@@ -1,4 +1,4 @@
-"""Weights of a model that is being written, in a file of their own beside it."""
+"""Weights of a model that lie outside of it: in a file of their own, or in the memory of whoever loads it."""
 
 from __future__ import annotations
 
@@ -30,16 +30,40 @@ class OutsideTensors:
         start = -(-self._end // _PAGE) * _PAGE
         self._arrays.append((start, array))
         self._end = start + array.nbytes
-        tensor = onnx.TensorProto(name=name, data_type=elem, dims=array.shape, data_location=TensorProto.EXTERNAL)
-        for key, value in (("location", self._location), ("offset", start), ("length", array.nbytes)):
-            tensor.external_data.add(key=key, value=str(value))
-        return tensor
+        return _elsewhere(name, array, self._location, start)
 
     def write(self, file: IO[bytes]) -> None:
         """Write the data of all tensors."""
         for start, array in self._arrays:
             file.seek(start)
             file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+
+
+class LentTensors:
+    """Makes tensors whose arrays are handed over when the model is loaded; see :class:`xbarc.runtime.host.HostModel`.
+
+    Attributes:
+        arrays: to be handed over, by name.
+    """
+
+    def __init__(self, least_bytes: int) -> None:
+        self._least = least_bytes
+        self.arrays: dict[str, np.ndarray] = {}
+
+    def tensor(self, name: str, array: np.ndarray) -> onnx.TensorProto:
+        """The tensor of an array; small ones, and what is of no number type of numpy, hold their data themselves."""
+        if array.nbytes < self._least or array.dtype.kind not in "biuf" or array.dtype.isbuiltin != 1:
+            return inside(name, array)
+        self.arrays[name] = array
+        return _elsewhere(name, array, "lent", 0)
+
+
+def _elsewhere(name: str, array: np.ndarray, location: str, start: int) -> onnx.TensorProto:
+    elem = int(helper.np_dtype_to_tensor_dtype(array.dtype))
+    tensor = onnx.TensorProto(name=name, data_type=elem, dims=array.shape, data_location=TensorProto.EXTERNAL)
+    for key, value in (("location", location), ("offset", start), ("length", array.nbytes)):
+        tensor.external_data.add(key=key, value=str(value))
+    return tensor
 
 
 def inside(name: str, array: np.ndarray) -> onnx.TensorProto:
