@@ -70,12 +70,16 @@ class EncodeWeights:
         """Targets that are not rounded: levels are shares of the full conductance range."""
         if self.weights.slices != 1:
             raise InternalError("unlimited levels cannot be sliced")
-        share = weight / peak[:, None, :]
-        if self.weights.encoding == "differential":
-            planes = [np.maximum(share, 0.0), np.maximum(-share, 0.0)]
-            return Encoding(np.stack(planes)[None], peak.reshape(-1), np.ones(1), None)
-        planes = [0.5 + 0.5 * share]
-        return Encoding(np.stack(planes)[None], 2.0 * peak.reshape(-1), np.ones(1), np.array([0.5]))
+        differential = self.weights.encoding == "differential"
+        levels = np.empty((1, self.weights.polarities, *weight.shape))
+        for part in _parts(weight.shape):
+            share = weight[part] / peak[:, None, :][part[0], :, part[2]]
+            planes = [np.maximum(share, 0.0), np.maximum(-share, 0.0)] if differential else [0.5 + 0.5 * share]
+            for polarity, plane in enumerate(planes):
+                levels[(0, polarity, *part)] = plane
+        if differential:
+            return Encoding(levels, peak.reshape(-1), np.ones(1), None)
+        return Encoding(levels, 2.0 * peak.reshape(-1), np.ones(1), np.array([0.5]))
 
 
 def _parts(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice, slice]]:

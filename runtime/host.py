@@ -8,7 +8,7 @@ from typing import Final, Literal
 import numpy as np
 import onnxruntime as ort
 
-from xbarc.errors import ModelError
+from xbarc.errors import ModelError, runtime_words
 from xbarc.runtime.few_bits import FEW_BITS, to_array, to_value
 
 #: How far onnxruntime may rewrite host operators; fused operators may round differently.
@@ -62,7 +62,7 @@ class HostModel:
         try:
             self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:
-            raise ModelError(f"onnxruntime cannot load host operators: {_message(error)}") from error
+            raise ModelError(f"onnxruntime cannot load host operators: {runtime_words(error)}") from error
         borders = (*self._session.get_inputs(), *self._session.get_outputs())
         self._few_bits = any(border.type in FEW_BITS for border in borders)
 
@@ -75,12 +75,5 @@ class HostModel:
                 return [to_array(value) for value in self._session.run_with_ort_values(list(fetch), values)]
             results: list[np.ndarray] = self._session.run(list(fetch), fed)
         except Exception as error:
-            raise ModelError(f"onnxruntime fails on host operators: {_message(error)}") from error
+            raise ModelError(f"onnxruntime fails on host operators: {runtime_words(error)}") from error
         return results
-
-
-def _message(error: Exception) -> str:
-    """The last part of onnxruntime's message: what comes before are its own files and lines."""
-    return (
-        str(error).strip().splitlines()[0].rsplit(" : ", maxsplit=1)[-1] if str(error).strip() else type(error).__name__
-    )

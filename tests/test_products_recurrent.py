@@ -168,6 +168,8 @@ def test_eight_bits_are_near_the_floating_point_result(kind: str, data: st.DataO
 @given(recurrents(kind=None, free=True), st.integers(1, 3), st.sampled_from([0, 1]))
 def test_a_chip_has_one_result_for_any_batch(recurrent: Recurrent, size: int, layout: int) -> None:
     """The noise of a read belongs to its sample and its step, whatever else is in the batch."""
+    # In onnxruntime these two round otherwise at the end of an array than within, so they depend on the batch.
+    assume(not {"Elu", "Softplus"} & {*recurrent.attributes.get("activations", ())})
     case = recurrent.case(layout=layout)
     reference(recurrent.case())
     program = compiled(recurrent, case, load_hardware("generic-pcm", ["adc.noise_lsb=0.5"]))
@@ -214,8 +216,9 @@ def test_matrices_of_bytes_are_mapped_as_the_numbers_they_mean(
     expected = reference(plain)
     ours = compiled(recurrent, case, "exact").write().run(case.feeds)
     check_close(ours, expected, 1e-5)
-    # onnxruntime rounds the inputs of each product to a byte.
-    check_close(ours, run(case.model, case.feeds), 0.1)
+    if "lengths" not in {*recurrent.feeds, *recurrent.fixed}:
+        # onnxruntime rounds the inputs of each product to bytes; of sequences that have ended it reads what lies there.
+        check_close(ours, run(case.model, case.feeds), 0.1)
 
 
 # What stays digital, and what is refused

@@ -6,7 +6,18 @@ with :attr:`XbarcError.exit_code`: 1 where the job failed, 2 where the command w
 
 from __future__ import annotations
 
-from typing import ClassVar
+import re
+from typing import ClassVar, Final
+
+#: What onnxruntime puts before its words: its name and the kind of error; a place in its sources with the signature of
+#: the function there; the condition that it checked.
+_NOISE: Final = re.compile(
+    r"^\[ONNXRuntimeError\] : \d+ : \w+ : "
+    r"|(?:/\S+/)?\w+\.(?:cc|h):\d+ (?:[^()]*(?:\((?:[^()]|\([^()]*\))*\))+(?: const)?(?: \[with (?:[^][]|\[[^][]*\])*\])? )?"
+    r"|Exception during initialization: "
+)
+_RUNNING: Final = re.compile(r"Non-zero status code returned while running (\S+) node\. Name:'(.*?)' Status Message: ")
+_CONDITION: Final = re.compile(r"(?<=: )[^:']*? was false\. (?=\S)|^[^:']*? was false\. (?=\S)")
 
 
 class XbarcError(Exception):
@@ -63,3 +74,10 @@ class UsageError(XbarcError):
 
 class InternalError(Exception):
     """A broken invariant of the compiler itself: a defect of xbarc, never the user's fault."""
+
+
+def runtime_words(error: Exception) -> str:
+    """What onnxruntime says is wrong, in one line, without its own files, functions and conditions."""
+    words = _RUNNING.sub(r"node '\2' (\1): ", _NOISE.sub("", " ".join(str(error).split())))
+    words = _CONDITION.sub("", words)
+    return words.strip() or type(error).__name__

@@ -20,7 +20,7 @@ from xbarc.passes.products import (
     recurrent,
     transposed_convolution,
 )
-from xbarc.passes.products.rule import Lowering, Refusal, Rule
+from xbarc.passes.products.rule import Lowering, Refusal, Rule, bad
 
 RULES: Final[dict[str, Rule]] = {
     **block_quantised.RULES,
@@ -45,7 +45,10 @@ def recognise(operator: HostOp) -> Lowering | Refusal:
     """
     rule = RULES.get(operator.kind)
     if rule is not None:
-        return rule(operator)
+        try:
+            return rule(operator)
+        except UnicodeDecodeError:
+            raise bad(operator, "an attribute that should be text is not") from None
     if operator.kind in MOVING_PRODUCTS:
         return Refusal("its matrices are not constant")
     if has_hidden_products(operator.node):

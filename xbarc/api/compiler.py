@@ -11,7 +11,7 @@ import onnx
 
 from xbarc.api.calibration import Calibration, CalibrationLike, calibration_of
 from xbarc.api.executor import MachineExecutor
-from xbarc.api.machines import batch_size, default_threads
+from xbarc.api.machines import batch_size, build_machine, default_threads
 from xbarc.api.pass_check import OnDifference, PassCheck
 from xbarc.api.program import Program
 from xbarc.api.source import ModelLike, input_specs, read_source
@@ -82,6 +82,7 @@ def compile_model(
         *_mapping_passes(described, executor, sample),
     ]
     observers: list[Observer] = [] if dump_folder is None else [Dump(Path(dump_folder))]
+    observers.append(_refuse_unloadable)
     if on_difference is not None:
         observers.append(PassCheck(graph, executor, next(iter(sample)), on_difference))
     Pipeline(passes, progress=progress, observers=observers).run(graph)
@@ -106,9 +107,15 @@ def lower(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """The front half of a compilation, in place: fold, choose, lower. Arguments as for :func:`compile_model`."""
+    """The front half of a compilation, in place: fold, choose, lower. Arguments as for :func:`compile_model`.
+
+    Raises:
+        ModelError: the model cannot be lowered, or onnxruntime cannot run what is left to the host.
+        UsageError: patterns that name nothing.
+    """
     executor = MachineExecutor(threads=threads or default_threads())
-    Pipeline(lowering_passes(executor, analog=analog, host=host), progress=progress).run(graph)
+    passes = lowering_passes(executor, analog=analog, host=host)
+    Pipeline(passes, progress=progress, observers=[_refuse_unloadable]).run(graph)
 
 
 def lowering_passes(executor: MachineExecutor, *, analog: Sequence[str], host: Sequence[str]) -> list[Pass]:
@@ -120,6 +127,16 @@ def lowering_passes(executor: MachineExecutor, *, analog: Sequence[str], host: S
         FoldAffine(),
         ShareWeights(),
     ]
+
+
+def _refuse_unloadable(entry: Pass, _number: int, graph: Graph) -> None:
+    """An observer that lets onnxruntime say what it cannot run, as soon as it is known what is left to the host.
+
+    Raises:
+        ModelError: it cannot run an operator.
+    """
+    if isinstance(entry, ShareWeights):
+        build_machine(graph)
 
 
 def _mapping_passes(hardware: Hardware, executor: MachineExecutor, sample: Calibration) -> list[Pass]:

@@ -40,10 +40,12 @@ def host_model(
         optimization: how far onnxruntime may rewrite it.
 
     Raises:
-        ModelError: onnxruntime refuses the model.
+        ModelError: onnxruntime refuses the model; names the operator.
     """
+    steps = list(operators)
+    elements = sum(_elements_a_sample(value) for operator in steps for value in operator.results)
 
-    def load(region: RegionModel) -> tuple[HostModel, list[str]]:
+    def opened(region: RegionModel) -> tuple[HostModel, list[str]]:
         model = HostModel(
             region.proto.SerializeToString(),
             threads=threads if elements >= _WORTH_THREADS else 1,
@@ -53,16 +55,26 @@ def host_model(
         )
         return model, [output.name for output in region.proto.graph.output]
 
-    steps = list(operators)
-    elements = sum(_elements_a_sample(value) for operator in steps for value in operator.results)
-    region = region_model(steps, inputs, outputs, names, opsets, feed=feed)
+    def load(part: Sequence[Operator], read: Sequence[Value], made: Sequence[Value]) -> tuple[HostModel, list[str]]:
+        region = region_model(part, read, made, names, opsets, feed=feed)
+        try:
+            return opened(region)
+        except ModelError:
+            if not region.feeds:
+                raise
+        # Some operators insist on initializers.
+        return opened(region_model(part, read, made, names, opsets, feed=False))
+
     try:
-        return load(region)
+        return load(steps, inputs, outputs)
     except ModelError:
-        if not region.feeds:
-            raise
-    # Some operators insist on initializers.
-    return load(region_model(steps, inputs, outputs, names, opsets, feed=False))
+        for operator in steps:
+            read = dict.fromkeys(value for value in operator.operands if value is not None and value.constant is None)
+            try:
+                load([operator], list(read), operator.results)
+            except ModelError as error:
+                raise ModelError(error.what, where=f"node {operator.name!r}") from error
+        raise
 
 
 def _elements_a_sample(value: Value) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import onnx
 
@@ -19,6 +20,8 @@ from xbarc.onnx_io.prepare import prepare
 from xbarc.onnx_io.program import is_program
 
 ModelLike = str | os.PathLike[str] | onnx.ModelProto
+
+_SHOWN: Final = 40  # bytes of what is no text
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,21 @@ def read_source(model: ModelLike) -> Source:
     Raises:
         ModelError: it cannot be read, is not valid, or is a compiled program.
     """
-    path, where, bare = read_bare(model)
-    if is_program(bare.model):
-        raise ModelError("this model is compiled already", where=where, fix="give the source model, or run the program")
-    prepared = prepare(bare.model, where=where)
-    digest = bare.sha256() if path is None else file_hash(path)
-    return Source(import_graph(prepared.model, prepared.types, arrays=bare.arrays), path, digest)
+    try:
+        path, where, bare = read_bare(model)
+        if is_program(bare.model):
+            raise ModelError(
+                "this model is compiled already", where=where, fix="give the source model, or run the program"
+            )
+        prepared = prepare(bare.model, where=where)
+        digest = bare.sha256() if path is None else file_hash(path)
+        return Source(import_graph(prepared.model, prepared.types, arrays=bare.arrays), path, digest)
+    except UnicodeDecodeError as error:
+        raise ModelError(
+            f"a name in the model is no text: {bytes(error.object[:_SHOWN])!r}",
+            where="the given model" if isinstance(model, onnx.ModelProto) else str(model),
+            fix="export or copy the model again, it is damaged",
+        ) from None
 
 
 def read_bare(model: ModelLike) -> tuple[Path | None, str, BareModel]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import onnx
 
@@ -81,6 +81,15 @@ def subgraphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
     for attribute in node.attribute:
         found.extend(attribute.graphs)
     return found
+
+
+def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """A graph, and all that are held by nodes in it."""
+    waiting = [graph]
+    while waiting:
+        found = waiting.pop()
+        yield found
+        waiting.extend(inner for node in found.node for inner in subgraphs(node))
 
 
 class FreshNames:

@@ -31,8 +31,8 @@ def import_graph(
 
     ``arrays`` are its large constants, which are inputs in the model. What is kept does not refer to the model.
 
-    Initializers become constants, also those that are listed as inputs. Nodes without a name get one from their type
-    and number; of equal names, all but the first get a mark at the end. Names are unique over all bodies.
+    Initializers become constants, also those that are listed as inputs. Every node must have a name of its own, as
+    :func:`xbarc.onnx_io.node_names.name_nodes` gives them.
 
     Raises:
         ModelError: a node that reads what nothing makes.
@@ -53,7 +53,7 @@ def import_graph(
         if entry.name not in values:
             value = values[entry.name] = Value(entry.name, known.get(entry.name))
             graph.inputs.append(value)
-    _Importer(known, _node_names(source), set()).fill(graph, source, _Scope(values))
+    _Importer(known).fill(graph, source, _Scope(values))
     return graph
 
 
@@ -83,57 +83,44 @@ class _Importer:
 
     Args:
         known: types by name.
-        given: names of nodes, in all graphs.
-        taken: names of operators so far; more are added.
     """
 
-    def __init__(self, known: Mapping[str, ValueType | None], given: set[str], taken: set[str]) -> None:
+    def __init__(self, known: Mapping[str, ValueType | None]) -> None:
         self._known = known
-        self._given = given
-        self._taken = taken
 
-    def fill(self, graph: Graph, source: onnx.GraphProto, scope: _Scope, *, within: str = "") -> None:
-        """Add the nodes of a graph and its outputs; ``within`` begins the names of nodes that have none.
+    def fill(self, graph: Graph, source: onnx.GraphProto, scope: _Scope, *, within: str | None = None) -> None:
+        """Add the nodes of a graph and its outputs; ``within``: the node that holds the graph, for messages.
 
         Raises:
             ModelError: a node that reads what nothing makes.
         """
-        for number, node in enumerate(source.node):
-            name = self._name(node, f"{within}{node.op_type}_{number}")
+        for node in source.node:
             opened = node.op_type in _CONTROL and node.domain in ("", "ai.onnx")
-            operands = [self._read(scope, operand, name, node.op_type) if operand else None for operand in node.input]
+            operands = [self._read(scope, operand, node) if operand else None for operand in node.input]
             results = [Value(result, self._known.get(result)) for result in node.output]
             bare = onnx.NodeProto()
             bare.CopyFrom(node)
             del bare.input[:], bare.output[:]
-            bare.name = name
             bare.ClearField("doc_string")
             if opened:
                 graph.add(self._control(graph, bare, operands, results, scope))
             else:
                 names = [captured for captured in _outer_names(node) if scope.find(captured) is not None]
                 operands += [scope.find(captured) for captured in names]
-                graph.add(HostOp(name=name, operands=operands, results=results, node=bare, captures=tuple(names)))
+                graph.add(HostOp(name=node.name, operands=operands, results=results, node=bare, captures=tuple(names)))
             scope.values.update((result.hint, result) for result in results if result.hint)
         for entry in source.output:
             output = scope.find(entry.name)
             if output is None:
-                raise ModelError(f"the output {entry.name!r} is made by nothing", where=within.rstrip("/") or None)
+                raise ModelError(f"the output {entry.name!r} is made by nothing", where=within)
             graph.outputs.append(output)
             graph.output_names.append(entry.name)
 
-    def _read(self, scope: _Scope, name: str, node: str, op_type: str) -> Value:
+    def _read(self, scope: _Scope, name: str, node: onnx.NodeProto) -> Value:
         value = scope.find(name)
         if value is None:
-            raise ModelError(f"node {node!r} ({op_type}) reads {name!r}, which nothing makes")
+            raise ModelError(f"node {node.name!r} ({node.op_type}) reads {name!r}, which nothing makes")
         return value
-
-    def _name(self, node: onnx.NodeProto, otherwise: str) -> str:
-        name = node.name or otherwise
-        while name in self._taken or (not node.name and name in self._given):
-            name += "_"
-        self._taken.add(name)
-        return name
 
     def _control(
         self,
@@ -176,17 +163,8 @@ class _Importer:
             values[entry.name] = Value(entry.name, known.get(entry.name))
             body.inputs.append(values[entry.name])
         scope = _Scope(values, around)
-        _Importer(known, self._given, self._taken).fill(body, source, scope, within=f"{name}/")
+        _Importer(known).fill(body, source, scope, within=f"node {name!r}")
         return body, scope
-
-
-def _node_names(graph: onnx.GraphProto) -> set[str]:
-    """Names of nodes, also of those in bodies."""
-    found = {node.name for node in graph.node}
-    for node in graph.node:
-        for subgraph in subgraphs(node):
-            found |= _node_names(subgraph)
-    return found
 
 
 def _outer_names(node: onnx.NodeProto) -> list[str]:

@@ -2,41 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
 from dataclasses import dataclass
 
 import onnx
 import onnx.inliner
 import onnx.version_converter
-import onnxruntime as ort
-from onnx import TensorProto, helper
 
 from xbarc.errors import ModelError
-from xbarc.onnx_io.known_operators import refuse_unknown
+from xbarc.ir.naming import graphs
+from xbarc.onnx_io.known_operators import refuse_opsets, refuse_unknown
+from xbarc.onnx_io.node_names import name_nodes
 from xbarc.onnx_io.old_scans import refuse_unconvertible, scan_batches
+from xbarc.onnx_io.runtime_types import runtime_types
 
 #: Older models are converted to this opset.
 OLDEST_OPSET = 13
 #: The oldest opset that layer functions can be written for, where the converter fails.
 OLDEST_FUNCTION_OPSET = 11
 
-#: Element types by onnxruntime's names for them.
-_ELEMENTS = {
-    "tensor(float)": TensorProto.FLOAT,
-    "tensor(double)": TensorProto.DOUBLE,
-    "tensor(float16)": TensorProto.FLOAT16,
-    "tensor(bfloat16)": TensorProto.BFLOAT16,
-    "tensor(int64)": TensorProto.INT64,
-    "tensor(int32)": TensorProto.INT32,
-    "tensor(int16)": TensorProto.INT16,
-    "tensor(int8)": TensorProto.INT8,
-    "tensor(uint64)": TensorProto.UINT64,
-    "tensor(uint32)": TensorProto.UINT32,
-    "tensor(uint16)": TensorProto.UINT16,
-    "tensor(uint8)": TensorProto.UINT8,
-    "tensor(bool)": TensorProto.BOOL,
-    "tensor(string)": TensorProto.STRING,
-}
+#: How ONNX's checker names a node.
+_CONTEXT = re.compile(r"==> Context: Bad node spec for node\. Name: (.*?) OpType: (\S+)")
+#: How ONNX's own tools refuse a model.
+_REFUSALS = (
+    RuntimeError,
+    onnx.checker.ValidationError,
+    onnx.shape_inference.InferenceError,
+    onnx.version_converter.ConvertError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,56 +49,64 @@ def prepare(model: onnx.ModelProto, *, where: str) -> PreparedModel:
     """Check a model and find the types of its values. The model itself is not changed; best bare, without its weights.
 
     Raises:
-        ModelError: the checker refuses the model, shapes contradict one another, or its opset is too old to be
-            converted.
+        ModelError: ONNX's checker or onnxruntime refuses the model, shapes contradict one another, or its opset is too
+            old to be converted.
     """
+    model = _readable(model)
+    refuse_opsets(model, where=where)
     refuse_unknown(model, where=where)
+    if not model.graph.output:
+        raise ModelError("the model has no output: there is nothing to compute", where=where, fix="export it again")
     _check(model, where)
     if model.functions:
-        model = onnx.inliner.inline_local_functions(model)
+        model = _inlined(model, where)
     model = _modernise(model, where)
+    name_nodes(model.graph)
     try:
         inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
-    except onnx.shape_inference.InferenceError as error:
-        raise ModelError(f"shapes do not fit together: {_first_line(error)}", where=where) from None
+    except _REFUSALS as error:
+        raise ModelError(f"shapes do not fit together: {_words(error)}", where=where) from None
     graph = inferred.graph
     # An input that is an output too may be declared there without its shape.
     types = {entry.name: entry.type for entry in (*graph.value_info, *graph.output, *graph.input)}
-    types |= _asked_types(inferred, types)
+    types |= runtime_types(inferred, types, where=where)
     return PreparedModel(inferred, types)
 
 
-def _asked_types(model: onnx.ModelProto, known: Mapping[str, onnx.TypeProto]) -> dict[str, onnx.TypeProto]:
-    """Types that ONNX's own inference does not find, which knows no operators of other domains: onnxruntime's word."""
-    made = [name for node in model.graph.node for name in node.output if name]
-    foreign = any(node.domain not in ("", "ai.onnx") for node in model.graph.node)
-    unknown = [name for name in made if _unknown(known.get(name), shape_too=foreign)]
-    if not unknown:
-        return {}
-    asking = onnx.ModelProto()
-    asking.CopyFrom(model)
-    given = {entry.name for entry in asking.graph.output}
-    asking.graph.output.extend(onnx.ValueInfoProto(name=name) for name in unknown if name not in given)
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+def _readable(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with negative sizes left out: some exporters write -1 where a size is not known."""
+    copied = onnx.ModelProto()
+    copied.CopyFrom(model)
+    for graph in graphs(copied.graph):
+        for entry in (*graph.input, *graph.output, *graph.value_info):
+            for size in entry.type.tensor_type.shape.dim if entry.type.HasField("tensor_type") else ():
+                if size.dim_value < 0:
+                    size.ClearField("dim_value")
+    return copied
+
+
+def _inlined(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
+    """The model with the bodies of its functions in the place of their calls.
+
+    Raises:
+        ModelError: functions that call one another in a circle, or whose opset cannot be converted to the model's.
+    """
     try:
-        session = ort.InferenceSession(asking.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    except Exception:  # noqa: BLE001 - it may know no better; whoever runs the model says what is wrong with it
-        return {}
-    found = {}
-    for entry in session.get_outputs():
-        elem = _ELEMENTS.get(entry.type)
-        if entry.name in unknown and elem is not None:
-            found[entry.name] = helper.make_tensor_type_proto(elem, entry.shape or None)
-    return found
-
-
-def _unknown(proto: onnx.TypeProto | None, *, shape_too: bool) -> bool:
-    """Whether nothing is known of a type, or not even the rank of a tensor."""
-    if proto is None or proto.WhichOneof("value") is None:
-        return True
-    return shape_too and proto.WhichOneof("value") == "tensor_type" and not proto.tensor_type.HasField("shape")
+        inlined: onnx.ModelProto = onnx.inliner.inline_local_functions(model, convert_version=True)
+    except _REFUSALS as error:
+        raise ModelError(
+            f"the functions of the model cannot be inlined: {_words(error)}", where=where, fix="export it again"
+        ) from None
+    called = {(node.domain, node.op_type) for graph in graphs(inlined.graph) for node in graph.node}
+    for function in inlined.functions:
+        if (function.domain, function.name) in called:
+            raise ModelError(
+                f"the function {function.name!r} of domain {function.domain!r} cannot be inlined: it is written for "
+                "other versions of operators than the model",
+                where=where,
+                fix="export the model again with one opset",
+            )
+    return inlined
 
 
 def _check(model: onnx.ModelProto, where: str) -> None:
@@ -117,10 +118,8 @@ def _check(model: onnx.ModelProto, where: str) -> None:
             entry.type.tensor_type.shape.SetInParent()
     try:
         onnx.checker.check_model(bare)
-    except onnx.checker.ValidationError as error:
-        raise ModelError(
-            f"the model is not valid ONNX: {_first_line(error)}", where=where, fix="export it again"
-        ) from None
+    except _REFUSALS as error:
+        raise ModelError(f"the model is not valid ONNX: {_words(error)}", where=where, fix="export it again") from None
 
 
 def _modernise(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
@@ -133,11 +132,11 @@ def _modernise(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
         refuse_unconvertible(model, where=where)
     try:
         converted: onnx.ModelProto = onnx.version_converter.convert_version(model, OLDEST_OPSET)
-    except (RuntimeError, onnx.version_converter.ConvertError) as error:
+    except _REFUSALS as error:
         if opset >= OLDEST_FUNCTION_OPSET:
             return model
         raise ModelError(
-            f"opset {opset} cannot be converted to {OLDEST_OPSET}: {_first_line(error)}",
+            f"opset {opset} cannot be converted to {OLDEST_OPSET}: {_words(error)}",
             where=where,
             fix="export the model again with opset 13 or newer",
         ) from None
@@ -146,6 +145,7 @@ def _modernise(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
     return converted
 
 
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+def _words(error: Exception) -> str:
+    """What ONNX says of an error, in one line, with the node."""
+    words = _CONTEXT.sub(r"(node '\1', \2)", " ".join(str(error).split()))
+    return words or type(error).__name__

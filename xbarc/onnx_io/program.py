@@ -38,6 +38,7 @@ from xbarc.onnx_io.bare_model import BareModel
 from xbarc.onnx_io.emit import Emitter, Store, make_model, value_info
 from xbarc.onnx_io.import_graph import import_graph
 from xbarc.onnx_io.layer_function import DOMAIN, DOMAIN_VERSION, layer_attributes, layer_function
+from xbarc.onnx_io.node_names import name_nodes
 from xbarc.onnx_io.outside import inside
 
 #: Version of the metadata. Raised when an older xbarc could not read a program rightly.
@@ -133,6 +134,7 @@ def read_program(model: BareModel, *, where: str) -> StoredProgram:
     """
     facts = _facts(model.model, where)
     try:
+        name_nodes(model.model.graph)
         graph = import_graph(model.model, arrays=model.arrays)
         layers_json, host_json = facts.pop("layers"), facts.pop("host")
         for scope in list(scopes(graph)):
