@@ -50,7 +50,7 @@ class HostModel:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.graph_optimization_level = _LEVELS[optimization]
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what goes wrong is raised; nothing else writes to the terminal
         # Threads that go on spinning after a run would take the processors from the layers that come next.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         # onnxruntime takes the memory of these values, not a reference to them: they must outlive the loading.

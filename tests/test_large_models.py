@@ -277,7 +277,7 @@ def test_external_data_that_do_not_fit_are_refused(tmp_path: Path, changes: dict
 def test_initializers_of_another_size_than_their_shape_are_refused(size: int, extra: bytes) -> None:
     model = network([node("MatMul", ["x", "w"], "y")], {"x": ("N", size)}, {"w": numbers(size, 50)})
     model.graph.initializer[0].raw_data += extra
-    with pytest.raises(ModelError, match="the model is not valid.*size"):
+    with pytest.raises(ModelError, match=r"the model is not valid.*size"):
         xbarc.compile(model)
 
 
