@@ -143,7 +143,7 @@ def read_cells(
     levels = (actual - np.float32(span.g_min)) / np.float32(span.step)
     # Rows beyond a short block are never driven; they stay what the program says.
     levels[_unused(layer)] = 0.0
-    codes = layer.dac.codes
+    codes = layer.applied
     if codes is None:
         return CellState(
             levels.astype(np.float32), 0.0, True, None if variance is None else variance.astype(np.float64)

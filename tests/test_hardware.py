@@ -85,6 +85,7 @@ def test_a_small_description_is_completed_with_the_documented_defaults() -> None
         "tile": {"rows": 128, "columns": 64, "polarity": "unit-cell"},
         "weights": {"encoding": "differential", "slices": 1, "scale": "column", "subtraction": "analog"},
         "dac": {"bits": 8, "range": "percentile", "percentile": 99.99},
+        "input": {"mode": "parallel", "digit_bits": 1, "sign": "twos-complement"},
         "adc": {"bits": 8, "range": "percentile", "percentile": 99.98, "noise_lsb": 0.0},
         "chip": {"tiles": "unlimited"},
     }

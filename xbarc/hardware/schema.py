@@ -31,6 +31,8 @@ Polarity = Literal["unit-cell", "adjacent-columns", "paired-tiles"]
 Encoding = Literal["differential", "offset"]
 ScaleScope = Literal["column", "layer"]
 Subtraction = Literal["analog", "digital"]
+InputMode = Literal["parallel", "bit-serial"]
+SignMode = Literal["twos-complement", "phases"]
 DacRange = Literal["percentile", "mse", "max"]
 AdcRange = Literal["unit", "full-scale", "percentile", "mse", "fixed"]
 
@@ -114,6 +116,24 @@ class Weights(_Table):
         return 2 if self.encoding == "differential" else 1
 
 
+class Input(_Table):
+    """How input codes reach the rows."""
+
+    mode: InputMode = Field(
+        default="parallel", description="a code at once, or one digit of it after the other, one read each"
+    )
+    digit_bits: int = Field(
+        default=1, ge=1, le=8, description='bits of a digit, for mode = "bit-serial"; without effect otherwise'
+    )
+    sign: SignMode = Field(
+        default="twos-complement",
+        description=(
+            "how signed codes are applied digit by digit: the sign as a digit of its own that counts negatively, or "
+            'positive and negative codes in two phases; without effect in mode = "parallel"'
+        ),
+    )
+
+
 class Dac(_Table):
     """The converters on the rows."""
 
@@ -170,6 +190,7 @@ class Hardware(_Table):
     tile: Tile = Field(description="one array of cells with its converters")
     weights: Weights = Field(default=Weights(), description="how a weight becomes levels of cells")
     dac: Dac = Field(description="the converters on the rows")
+    input: Input = Field(default=Input(), description="how input codes reach the rows")
     adc: Adc = Field(description="the converters on the columns")
     chip: Chip = Field(default=Chip(), description="how many tiles there are")
 
@@ -212,8 +233,18 @@ class Hardware(_Table):
 def _conflicts(hardware: Hardware) -> Iterator[Problem]:
     """The rules that join several keys, each reported at the keys that it joins."""
     yield from _cell_conflicts(hardware)
+    yield from _input_conflicts(hardware)
     yield from _layout_conflicts(hardware)
     yield from _adc_conflicts(hardware)
+
+
+def _input_conflicts(hardware: Hardware) -> Iterator[Problem]:
+    if hardware.input.mode == "bit-serial" and hardware.dac.bits == "unlimited":
+        yield Problem(
+            keys=(("input", "mode"), ("dac", "bits")),
+            what='input.mode = "bit-serial" takes the digits of a code, and dac.bits = "unlimited" makes none',
+            fix='give dac.bits a number, or set input.mode = "parallel"',
+        )
 
 
 def _cell_conflicts(hardware: Hardware) -> Iterator[Problem]:

@@ -129,6 +129,8 @@ def _read(operator: TileRead) -> Iterator[tuple[str, str]]:
     yield "levels", f"{_shape(operator.levels)} {_digest(operator.levels)}"
     yield from _windows(operator.windows)
     yield "subtraction", operator.subtraction
+    if operator.digits is not None:
+        yield "digits", f"{len(operator.digits.reads)} of {operator.digits.width} bits"
     if operator.pedestal:
         yield "pedestal", _number(operator.pedestal)
     if operator.grid not in (None, 1.0):

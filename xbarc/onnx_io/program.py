@@ -13,6 +13,7 @@ import onnx
 from onnx import helper
 
 from xbarc.errors import InternalError, ProgramError
+from xbarc.ir.digits import Digits
 from xbarc.ir.graph import Graph, Value
 from xbarc.ir.layer import Layer, layer_of
 from xbarc.ir.naming import unique_names
@@ -269,6 +270,7 @@ def _expand(graph: Graph, call: HostOp, facts: Mapping[str, Any]) -> None:
         subtraction="analog" if subtraction == "analog" else "digital",
         pedestal=float(attributes["pedestal"]),
         double=attributes["sums"] == b"float64",
+        digits=_read_digits(attributes),
         grid=attributes.get("grid"),
         tiles=np.array(facts["tiles"], dtype=np.int32),
     )
@@ -299,6 +301,21 @@ def _expand(graph: Graph, call: HostOp, facts: Mapping[str, Any]) -> None:
     for operator in (dac, read, adc, accumulate):
         graph.add(operator)
     graph.replace(call, rescale)
+
+
+def _read_digits(attributes: Mapping[str, Any]) -> Digits | None:
+    if "digits" not in attributes:
+        return None
+    bits, width = attributes["digits"]
+    match attributes["digit_sign"]:
+        case b"none":
+            return Digits(bits, width, None)
+        case b"phases":
+            return Digits(bits, width, "phases")
+        case b"twos-complement":
+            return Digits(bits, width, "twos-complement")
+        case other:
+            raise ValueError(f"codes are signed by {other!r}")
 
 
 def _drop_copies(graph: Graph) -> None:
