@@ -85,9 +85,9 @@ def take_digit(codes, source, bits, shift, width, digit):  # type: ignore[no-unt
         elif source == 2:
             code = np.int64(code < 0)
         elif source == 3:
-            code = max(code, 0)
+            code = code if code > 0 else np.int64(0)
         elif source == 4:
-            code = max(-code, 0)
+            code = -code if code < 0 else np.int64(0)
         digit[place] = (code >> shift) & mask
 
 

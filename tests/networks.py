@@ -225,7 +225,7 @@ def matmuls(draw: Draw, dtype: type = np.float32) -> Case:
 
 @st.composite
 def finite_hardware(draw: Draw) -> Hardware:
-    """Hardware of finite resolution: every encoding, layout, input and range policy; tiles so small that layers are cut."""
+    """Hardware of finite resolution: every encoding, layout, input and range policy; tiles that cut layers."""
     slices = draw(st.integers(1, 4))
     encoding = draw(st.sampled_from(["differential", "offset"]))
     fewest = 3 if encoding == "offset" and slices == 1 else 2

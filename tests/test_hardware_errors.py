@@ -62,7 +62,7 @@ def error_of(tmp_path: Path, text: str, *overrides: str) -> HardwareError:
             "[zzz]\n[cell]",
             "unknown key zzz",
             3,
-            "the keys of a hardware description are name, description, sources, cell, tile, weights, dac, adc and chip",
+            "the keys of a hardware description are name, description, sources, cell, tile, weights, dac, input, adc and chip",
         ),
         ("rows = 128\n", "", "tile.rows is missing", 7, "give a whole number from 1 to 65536"),
         ("rows = 128", "rows = 0", "tile.rows cannot be 0", 8, "give a whole number from 1 to 65536"),
