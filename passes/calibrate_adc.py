@@ -13,7 +13,7 @@ from xbarc.hardware.schema import Adc as AdcDescription
 from xbarc.ir.executor import Batch, Executor
 from xbarc.ir.graph import Graph, Value
 from xbarc.ir.layer import Layer, layers
-from xbarc.ir.operators import CodeRange, CurrentRange
+from xbarc.ir.operators import NEVER_REACHED, CodeRange, CurrentRange
 from xbarc.ir.stages import Stage
 from xbarc.passes.magnitudes import Magnitudes
 
@@ -69,6 +69,9 @@ class CalibrateAdc:
                 basis = "whole range, power of two"
             case "full-scale":
                 lsb, basis = reach / codes.high, "whole range"
+            case _ if not seen.count:
+                lsb = max(min(_evenly_spread(layer), reach) / codes.high, least)
+                basis = f"evenly spread input codes, since {NEVER_REACHED} ({sample})"
             case "percentile":
                 lsb = max(seen.percentile(self.adc.percentile) / codes.high, least)
                 basis = f"{self.adc.percentile:g} % of the {sample}"
@@ -81,6 +84,26 @@ class CalibrateAdc:
         clipped = seen.share_beyond(limit) if seen.count else None
         used = seen.largest / (codes.high * lsb) if seen.count else None
         return CurrentRange(lsb, basis, clipped, used, lossless)
+
+
+def _evenly_spread(layer: Layer) -> float:
+    """Four standard deviations beyond the mean current of the widest column, where all input codes are as likely."""
+    codes = layer.applied or CodeRange(-1, 1)
+    mean, variance = (codes.high + codes.low) / 2.0, (codes.high - codes.low) ** 2 / 12.0
+    partition, widest = layer.read.partition, 0.0
+    for slice_levels in layer.read.levels:
+        for place in range(partition.stacked):
+            rows = partition.rows_in(*divmod(place, partition.row_blocks))
+            cells = slice_levels[:, place, :rows].astype(np.float64)
+            if layer.single_ended:
+                cells += layer.read.pedestal
+            elif partition.reference_column:
+                cells = cells[..., partition.data_columns] - cells[..., partition.reference_columns]
+            else:
+                cells = cells[:1] - cells[1:]
+            reach = np.abs(mean * cells.sum(axis=1)) + 4.0 * np.sqrt(variance * np.square(cells).sum(axis=1))
+            widest = max(widest, float(reach.max(initial=0.0)))
+    return widest
 
 
 def current_bounds(layer: Layer) -> tuple[float, float]:

@@ -11,7 +11,7 @@ from xbarc.hardware.schema import Dac
 from xbarc.ir.bounds import UNBOUNDED, Bounds, bounds
 from xbarc.ir.executor import Batch, Executor
 from xbarc.ir.graph import Graph, Value
-from xbarc.ir.operators import InputRange
+from xbarc.ir.operators import NEVER_REACHED, InputRange
 from xbarc.ir.scopes import products
 from xbarc.ir.stages import Stage
 from xbarc.passes.magnitudes import Magnitudes
@@ -55,13 +55,17 @@ class CalibrateInputs:
     def _range(self, seen: Magnitudes, known: Bounds) -> InputRange:
         low, high = known
         proven = low >= 0.0
-        signed = not proven and (seen.negative or not self.measured)
+        signed = not proven and (seen.negative or not self.measured or not seen.count)
         if not self.measured and math.isfinite(low) and math.isfinite(high):
             limit = max(abs(low), abs(high))
             basis = "known bounds"
         else:
             limit = self._limit(seen, signed=signed)
             basis = "calibration sample" if self.measured else "random inputs"
+        if not seen.count and not (math.isfinite(low) and math.isfinite(high)):
+            basis = f"1, since {NEVER_REACHED} ({basis})"
+        elif not seen.count:
+            limit, basis = max(abs(low), abs(high)), "known bounds"
         sign = "signed" if signed else ("non-negative by the graph" if proven else "non-negative over the sample")
         limit = limit or 1.0  # an input that is always zero needs some range
         return InputRange(limit, signed, f"{basis}; {sign}", seen.share_beyond(limit))

@@ -74,7 +74,7 @@ def _affine(user: HostOp, product: MatVec) -> tuple[np.ndarray, np.ndarray] | No
         if user.attribute("training_mode", 0) or _column_axis(product) != 1 or user.operands[0] is not product.result:
             return None
         parameters = [_constant(value) for value in user.operands[1:5]]
-        if any(parameter is None for parameter in parameters):
+        if any(parameter is None or parameter.shape != ones.shape for parameter in parameters):
             return None
         scale, shift, mean, variance = (parameter for parameter in parameters if parameter is not None)
         epsilon = float(user.attribute("epsilon", 1e-5))

@@ -53,6 +53,7 @@ class FoldConstants:
 
     def _fold(self, graph: Graph) -> None:
         graph.prune()
+        _join_equal(graph)
         waiting = _portions(_known(graph))
         while waiting:  # what a portion was made of goes before the next one is made
             portion = set(waiting.pop())
@@ -65,6 +66,35 @@ class FoldConstants:
             for value, array in zip(values, self.executor.evaluate(graph, values), strict=True):
                 graph.replace_uses(value, Value(value.hint, of_array(array), array))
             graph.prune()
+
+
+def _join_equal(graph: Graph) -> None:
+    """Copies of constants are the constants, and what is made twice of the same constants in the same way is made once.
+
+    So that one matrix that several operators share stays one.
+    """
+    made: dict[tuple[object, ...], Operator] = {}
+    makers: set[Operator] = set()
+    for operator in graph.operators():
+        operands = operator.operands
+        known = (value is None or value.constant is not None or value.producer in makers for value in operands)
+        if not isinstance(operator, HostOp) or operator.captures or operator.kind in _RANDOM:
+            continue
+        if not operands or not all(known):
+            continue
+        if operator.kind == "Identity" and operator.operand.constant is not None:
+            graph.replace_uses(operator.result, operator.operand)
+            continue
+        attributes = sorted(entry.SerializeToString(deterministic=True) for entry in operator.node.attribute)
+        names = (
+            None if value is None else id(value if value.constant is None else value.constant) for value in operands
+        )
+        twin = made.setdefault((operator.kind, len(operator.results), *attributes, *names), operator)
+        makers.add(twin)
+        if twin is not operator:
+            for old, new in zip(operator.results, twin.results, strict=True):
+                graph.replace_uses(old, new)
+    graph.prune()
 
 
 def _known(graph: Graph) -> list[Operator]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from xbarc.errors import InternalError
+from xbarc.ir.captures import settle_captures
 from xbarc.ir.graph import Graph
 from xbarc.ir.operators import HostOp, MatVec
 from xbarc.ir.samples import sample_axes
@@ -36,6 +37,7 @@ class LowerProducts:
                 if isinstance(operator, HostOp) and operator.decision is not None and operator.decision.analog:
                     _lower(scope, operator, operator.decision.reason)
             scope.prune()  # an addend that counts zero times has lost its reader
+        settle_captures(graph)
         axes = sample_axes(graph)
         for scope in scopes(graph):
             for operator in scope.operators():

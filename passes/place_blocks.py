@@ -9,6 +9,7 @@ import numpy as np
 
 from xbarc.errors import CapacityError
 from xbarc.hardware.schema import Hardware
+from xbarc.ir.captures import settle_captures
 from xbarc.ir.graph import Graph
 from xbarc.ir.layer import Layer, layers
 from xbarc.ir.stages import Stage
@@ -31,6 +32,7 @@ class PlaceBlocks:
     hardware: Hardware
 
     def run(self, graph: Graph) -> None:
+        settle_captures(graph)
         first = 0
         found = layers(graph)
         placed: dict[str, np.ndarray] = {}

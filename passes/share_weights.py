@@ -33,4 +33,5 @@ class ShareWeights:
 
 def _place(weight: np.ndarray) -> tuple[object, ...]:
     """Where an array lies in memory, and how it is read."""
-    return weight.__array_interface__["data"][0], weight.shape, weight.strides, weight.dtype.str
+    steps = tuple(step for step, size in zip(weight.strides, weight.shape, strict=True) if size > 1)
+    return weight.__array_interface__["data"][0], weight.shape, steps, weight.dtype.str

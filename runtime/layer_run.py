@@ -55,7 +55,7 @@ def run_layer(
     products that are not exact (unlimited resolution) that holds as far as BLAS rounds alike at every place of a panel.
 
     Raises:
-        DataError: an input of the wrong shape.
+        DataError: an input of the wrong shape, or a result beyond memory.
     """
     _check_shape(plan, x)
     spatial = x.shape[2:] if plan.windows.rank else ()
@@ -68,7 +68,14 @@ def run_layer(
             where=f"layer {plan.name!r}",
             fix="feed larger inputs",
         )
-    y = np.empty((images, plan.columns, windows), dtype=np.float32)
+    try:
+        y = np.empty((images, plan.columns, windows), dtype=np.float32)
+    except (MemoryError, ValueError):  # the latter where the size is beyond what numpy can count
+        raise DataError(
+            f"the result would have shape {(images, plan.columns, *sizes)}, for which there is no memory",
+            where=f"layer {plan.name!r}",
+            fix="feed smaller inputs, or fewer at a time",
+        ) from None
     if y.size:
         codes = _convert_inputs(plan, x.reshape(images, plan.channels, *spatial))
         window_offset, row_offset = plan.windows.offsets(plan.channels, spatial)

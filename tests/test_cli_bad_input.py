@@ -405,7 +405,15 @@ def test_the_model_is_never_overwritten(command: Command, source: Path, data: Pa
     Path("link.onnx").symlink_to("net.onnx")
     Path("data.npz").write_bytes(data.read_bytes())
     for output in ("net.onnx", "./net.onnx", "link.onnx"):
-        refused(command, "compile", "net.onnx", "-o", output, code=2, says="would overwrite net.onnx")
+        refused(
+            command,
+            "compile",
+            "net.onnx",
+            "-o",
+            output,
+            code=2,
+            says="the program would overwrite net.onnx, from which it is made",
+        )
     arguments = ("compile", "net.onnx", "--calibrate", "data.npz", "-o", "data.npz")
     refused(command, *arguments, code=2, says="would overwrite data.npz")
 

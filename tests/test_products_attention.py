@@ -13,7 +13,6 @@ from networks import OPSETS, Case, Draw, network, node, run
 from product_checks import check_close, host_reasons, on_tiles
 
 import xbarc
-from xbarc.errors import ModelError
 from xbarc.hardware.load import load_hardware
 
 MICROSOFT = "com.microsoft"
@@ -193,12 +192,6 @@ def test_samples_stay_apart_in_a_network_of_fused_operators() -> None:
     assert macs == {"attended.attended": 2 * 5 * 5 * 8, "scores": 5 * 5 * 8}
     chip = xbarc.compile(model, calibration=feeds).write()
     np.testing.assert_array_equal(chip.run({"words": feeds["words"][2:]})["y"], chip.run(feeds)["y"][2:])
-
-
-def test_heads_that_do_not_fit_are_an_error() -> None:
-    case = attention_case(np.array([3, 5]), num_heads=5)
-    with pytest.raises(ModelError, match="5 heads of widths"):
-        xbarc.compile(case.model)
 
 
 @pytest.mark.parametrize(

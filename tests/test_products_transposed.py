@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
@@ -10,12 +9,10 @@ import pytest
 from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 from networks import OPSETS, Case, Draw, arrays, finite_hardware, network, node, run
-from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 from product_checks import check_exact, check_same_bits, host_reasons, on_tiles
 
 import xbarc
-from xbarc.errors import ModelError
 from xbarc.hardware.load import load_hardware
 from xbarc.hardware.schema import Hardware
 
@@ -163,24 +160,3 @@ def test_what_has_no_settled_geometry_stays_digital(reason: str) -> None:
     program = program_of(np.ones((3, 2, 2, 2), np.float32), shape, **attributes)
     assert on_tiles(program) == []
     assert host_reasons(program) == {"y": reason}
-
-
-@pytest.mark.parametrize(
-    ("attributes", "message"),
-    [
-        ({"output_padding": [-1, 0]}, "output_padding is [-1, 0], expected 2 numbers of at least 0"),
-        ({"group": 2}, "3 input channels cannot be parted into 2 groups"),
-    ],
-)
-def test_attributes_without_a_meaning_are_refused(attributes: dict[str, Any], message: str) -> None:
-    kernel = numpy_helper.from_array(np.ones((3, 2, 2, 2), np.float32), "w")
-    graph = helper.make_graph(
-        [node("ConvTranspose", ["x", "w"], "y", **attributes)],
-        "one",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, 4, 4])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", None, None, None])],
-        [kernel],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
-    with pytest.raises(ModelError, match=re.escape(message)):
-        xbarc.compile(model, hardware="exact")

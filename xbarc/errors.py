@@ -12,8 +12,9 @@ from typing import ClassVar, Final
 #: What onnxruntime puts before its words: its name and the kind of error; a place in its sources with the signature of
 #: the function there; the condition that it checked.
 _NOISE: Final = re.compile(
-    r"^\[ONNXRuntimeError\] : \d+ : \w+ : "
-    r"|(?:/\S+/)?\w+\.(?:cc|h):\d+ (?:[^()]*(?:\((?:[^()]|\([^()]*\))*\))+(?: const)?(?: \[with (?:[^][]|\[[^][]*\])*\])? )?"
+    r"\[ONNXRuntimeError\] : \d+ : \w+ : "
+    r"|(?:/\S+/)?\w+\.(?:cc|h):\d+ "
+    r"(?:[^()]*(?:\((?:[^()]|\([^()]*\))*\))+(?: const)?(?: \[with (?:[^][]|\[[^][]*\])*\])? )?"
     r"|Exception during initialization: "
 )
 _RUNNING: Final = re.compile(r"Non-zero status code returned while running (\S+) node\. Name:'(.*?)' Status Message: ")

@@ -119,9 +119,9 @@ class Builder:
             source: operator type to show; that of the operator by default.
 
         Raises:
-            ModelError: weights or a bias that are not finite.
+            ModelError: weights or a bias that are not finite, or not one number a column in the bias.
         """
-        self._check_finite(weight, bias)
+        self._check(weight, bias)
         name = f"{self.name}.{suffix}" if suffix else self.name
         windows = windows or Windows()
         elem = operand.type.elem if isinstance(operand.type, TensorType) else TensorProto.FLOAT
@@ -228,7 +228,14 @@ class Builder:
         protos = [found.get(f"o{index}") for index in range(count)]
         return [None if proto is None else types.from_proto(proto) for proto in protos]
 
-    def _check_finite(self, weight: np.ndarray, bias: np.ndarray | None) -> None:
+    def _check(self, weight: np.ndarray, bias: np.ndarray | None) -> None:
+        columns = weight.shape[0] * weight.shape[2]
+        if bias is not None and bias.shape != (columns,):
+            raise ModelError(
+                f"its bias has shape {list(bias.shape)}, expected {[columns]}",
+                where=f"node {self.operator.name!r} ({self.operator.kind})",
+                fix="export the model again",
+            )
         for what, array in (("weights", weight), ("bias", bias)):
             if array is not None and not np.isfinite(array).all():
                 wrong = array[~np.isfinite(array)]

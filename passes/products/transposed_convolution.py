@@ -30,6 +30,7 @@ from xbarc.passes.products.convolution import kernel_windows
 from xbarc.passes.products.rule import Lowering, Refusal, Rule, bad, constant, ints, matrix_words, present, refused_type
 
 _TO_THE_END = np.iinfo(np.int64).max
+_EMPTIEST = 64  # cells for each weight
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,8 @@ def conv_transpose(operator: HostOp) -> Lowering | Refusal:
     axes = _axes(operator, kernel.shape[2:])
     if isinstance(axes, Refusal):
         return axes
+    if math.prod(axis.taps * axis.stride for axis in axes) > _EMPTIEST * math.prod(kernel.shape[2:]):
+        return Refusal("its strides exceed its kernel so far that nearly all of its cells would be empty")
     weight = _matrices(kernel, groups, axes)
     phases = math.prod(axis.stride for axis in axes)
     channels = groups * kernel.shape[1]

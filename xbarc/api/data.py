@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from xbarc.api.feeding import as_fed, cast, check_shape, fitted, number_array, refuse_missing
+from xbarc.api.feeding import as_fed, cast, check_shape, fitted, number_array, refuse_missing, refuse_strangers
 from xbarc.api.files import array_names, read_array
 from xbarc.api.specs import InputSpec, divide
 from xbarc.errors import DataError, UsageError
@@ -298,6 +298,7 @@ def _checked(given: Any, specs: Sequence[InputSpec], *, has_labels: bool, origin
         raise DataError("the model has no input to feed", where=origin, fix="run it without data")
     inputs, labels = _inputs_and_labels(given, specs, origin)
     refuse_missing(list(inputs), specs, origin)
+    refuse_strangers(inputs, specs, origin)
     batched = divide(specs).batched
     fed = {}
     for spec in specs:

@@ -20,9 +20,10 @@ def feeds_of(given: Mapping[str, Any], specs: Sequence[InputSpec]) -> dict[str, 
     left to onnxruntime, which takes lists for sequences and ``None`` for an empty optional.
 
     Raises:
-        DataError: an input is missing, or does not fit.
+        DataError: an input is missing, does not fit, or is none of the model's.
     """
     refuse_missing(list(given), specs, "the given inputs")
+    refuse_strangers(given, specs, "the given inputs")
     feeds = {}
     for spec in specs:
         where = f"input '{spec.name}'"
@@ -147,6 +148,22 @@ def refuse_missing(present: Sequence[str], specs: Sequence[InputSpec], origin: s
         where=f"{origin} holds {found}; the model reads {describe(specs)}",
         fix=fix,
     )
+
+
+def refuse_strangers(given: Mapping[str, Any], specs: Sequence[InputSpec], origin: str) -> None:
+    """Refuse what is given for no input of the model: for a misspelt one, or for a constant that was compiled.
+
+    Raises:
+        DataError: names it.
+    """
+    names = {spec.name for spec in specs}
+    strange = next((name for name in given if name not in names and name != "labels"), None)
+    if strange is not None:
+        raise DataError(
+            f"the model has no input '{strange}'",
+            where=f"{origin}; the model reads {describe(specs)}",
+            fix="leave it out; what the model itself gives a value to is compiled, and cannot be given another one",
+        )
 
 
 def cast(array: np.ndarray, spec: InputSpec, *, where: str, first: int = 0, finite: bool = True) -> np.ndarray:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import onnx
 
@@ -18,10 +17,9 @@ from xbarc.onnx_io.files import file_hash, read_file
 from xbarc.onnx_io.import_graph import import_graph
 from xbarc.onnx_io.prepare import prepare
 from xbarc.onnx_io.program import is_program
+from xbarc.onnx_io.texts import refuse_no_text
 
 ModelLike = str | os.PathLike[str] | onnx.ModelProto
-
-_SHOWN: Final = 40  # bytes of what is no text
 
 
 @dataclass(frozen=True)
@@ -45,21 +43,12 @@ def read_source(model: ModelLike) -> Source:
     Raises:
         ModelError: it cannot be read, is not valid, or is a compiled program.
     """
-    try:
-        path, where, bare = read_bare(model)
-        if is_program(bare.model):
-            raise ModelError(
-                "this model is compiled already", where=where, fix="give the source model, or run the program"
-            )
-        prepared = prepare(bare.model, where=where)
-        digest = bare.sha256() if path is None else file_hash(path)
-        return Source(import_graph(prepared.model, prepared.types, arrays=bare.arrays), path, digest)
-    except UnicodeDecodeError as error:
-        raise ModelError(
-            f"a name in the model is no text: {bytes(error.object[:_SHOWN])!r}",
-            where="the given model" if isinstance(model, onnx.ModelProto) else str(model),
-            fix="export or copy the model again, it is damaged",
-        ) from None
+    path, where, bare = read_bare(model)
+    if is_program(bare.model):
+        raise ModelError("this model is compiled already", where=where, fix="give the source model, or run the program")
+    prepared = prepare(bare.model, where=where)
+    digest = bare.sha256() if path is None else file_hash(path)
+    return Source(import_graph(prepared.model, prepared.types, arrays=bare.arrays), path, digest)
 
 
 def read_bare(model: ModelLike) -> tuple[Path | None, str, BareModel]:
@@ -71,10 +60,13 @@ def read_bare(model: ModelLike) -> tuple[Path | None, str, BareModel]:
         ModelError: it cannot be read.
     """
     if isinstance(model, onnx.ModelProto):
-        refuse_unloaded(model, where="the given model")
-        return None, "the given model", strip(model, path=None, where="the given model")
-    path = Path(model)
-    return path, str(path), strip(read_file(path), path=path, where=str(path))
+        path, where, given = None, "the given model", model
+        refuse_unloaded(model, where=where)
+    else:
+        path = Path(model)
+        where, given = str(path), read_file(path)
+    refuse_no_text(given, where=where)
+    return path, where, strip(given, path=path, where=where)
 
 
 def input_specs(graph: Graph) -> list[InputSpec]:

@@ -14,6 +14,7 @@ from xbarc.errors import InternalError, UsageError
 from xbarc.hardware.schema import Hardware
 from xbarc.ir.graph import Graph
 from xbarc.ir.layer import Layer, layers
+from xbarc.ir.operators import CodeRange
 from xbarc.ir.printer import print_graph
 from xbarc.runtime.cells import Cells, CellState, Conductances, read_cells, write_cells
 from xbarc.runtime.layer_plan import LayerNoise
@@ -82,8 +83,12 @@ def read_chip(
     span = conductances(hardware)
     chip = graph.copy()
     noise = {}
+    states: dict[tuple[str, CodeRange | None], CellState] = {}
     for layer in layers(chip):
-        state = _state(layer, written, span, reading, reading.time_s)
+        shared = layer.read.matrix, layer.applied  # layers that share cells find the same, if they apply the same codes
+        if shared not in states:
+            states[shared] = _state(layer, written, span, reading, reading.time_s)
+        state = states[shared]
         if reading.compensated:
             _compensate(layer, _state(layer, written, span, reading, 0.0), state)
         _put(layer, state)

@@ -103,5 +103,5 @@ def _host_bounds(operator: HostOp, known: dict[Value, Bounds]) -> Bounds:
 def _limit(operator: HostOp, index: int, attribute: str, default: float) -> float:
     """A limit of ``Clip``: an operand since opset 11, an attribute before."""
     if index < len(operator.operands) and (value := operator.operands[index]) is not None:
-        return default if value.constant is None else float(value.constant.reshape(-1)[0])
+        return default if value.constant is None or value.constant.size != 1 else float(value.constant.item())
     return float(operator.attribute(attribute, default))

@@ -134,6 +134,15 @@ class Graph:
         operator.operands[index] = value
         _link(value, operator)
 
+    def set_operands(self, operator: Operator, values: list[Value | None]) -> None:
+        """Let an operator have other operands, more or fewer."""
+        for value in operator.operands:
+            _unlink(value, operator)
+        operator.operands = list(values)
+        for value in operator.operands:
+            _link(value, operator)
+        self._order = None
+
     def replace_uses(self, old: Value, new: Value) -> None:
         """Let everyone who reads ``old``, the graph's outputs included, read ``new``."""
         for user in list(old.users):

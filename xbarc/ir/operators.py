@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Final, Literal, Self
 
 import numpy as np
 import onnx
@@ -18,6 +18,9 @@ from xbarc.ir.digits import Digits
 from xbarc.ir.graph import Graph, Operator, Value
 from xbarc.ir.partition import Partition
 from xbarc.ir.windows import Windows
+
+#: What the basis of a converter's range says where a sample did not get to it: a branch that it never takes.
+NEVER_REACHED: Final = "the sample holds nothing for it"
 
 #: Where ``g+ - g-``, or column minus reference column, is formed: in the currents, or in the codes after the ADC.
 Subtraction = Literal["analog", "digital"]

@@ -32,7 +32,9 @@ def _trips(operator: Control) -> int | None:
         return 1
     first = operator.operands[0]
     if operator.kind == "Loop":
-        return None if first is None or first.constant is None else max(int(first.constant.item()), 0)
+        if first is None or first.constant is None or first.constant.size != 1:
+            return None
+        return max(int(first.constant.item()), 0)
     explicit = operator.explicit
     sequences = int(operator.attribute("num_scan_inputs"))
     axes = operator.attribute("scan_input_axes") or [0] * sequences

@@ -75,6 +75,8 @@ def _scan_axes(operator: Control, axes: dict[Value, SampleAxis], follow: Follow)
     entries: list[SampleAxis] = []
     for value, scan_axis in zip(scanned, along, strict=True):
         axis = _of(value, axes)
+        if axis in (COUNT, MIXED):
+            return None  # its length may depend on the batch
         if isinstance(axis, int):
             rank = len(value.shape or ()) if value is not None else 0
             if scan_axis < 0 and not rank:

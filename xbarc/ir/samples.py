@@ -17,10 +17,11 @@ from xbarc.ir.graph import Graph, Operator, Value
 from xbarc.ir.operators import Control, HostOp, MatVec, TileRead
 from xbarc.ir.sample_inputs import hold_samples
 from xbarc.ir.sample_loops import COUNT, MIXED, SampleAxis, control_axes
+from xbarc.ir.scopes import scopes
 from xbarc.ir.types import Dim
 
 _ELEMENTWISE = frozenset(
-    """Abs Acos Acosh Add And Asin Asinh Atan Atanh BitShift Cast CastLike Ceil Celu Clip Cos Cosh DequantizeLinear Div
+    """Abs Acos Acosh Add And Asin Asinh Atan Atanh BitShift Cast Ceil Celu Clip Cos Cosh DequantizeLinear Div
     Dropout Elu Equal Erf Exp Floor Gelu Greater GreaterOrEqual HardSigmoid HardSwish Identity IsInf IsNaN LeakyRelu
     Less LessOrEqual Log Max Mean Min Mish Mod Mul Neg Not Or PRelu Pow QuantizeLinear Reciprocal Relu Round Selu
     Shrink Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Sub Sum Swish Tan Tanh ThresholdedRelu Where Xor""".split()
@@ -85,7 +86,8 @@ def _filled_axis(operator: HostOp, axis: SampleAxis, symbols: frozenset[str]) ->
     if after is None:
         return MIXED
     grows = [place for place, size in enumerate(after) if size in symbols]
-    grows = grows or [place for place, size in enumerate(after) if not isinstance(size, int)]
+    if not grows and _counts_samples(operator.operands[-1]):
+        grows = [place for place, size in enumerate(after) if not isinstance(size, int)]
     if len(grows) != 1:
         return MIXED
     if operator.kind == "ConstantOfShape":
@@ -95,6 +97,17 @@ def _filled_axis(operator: HostOp, axis: SampleAxis, symbols: frozenset[str]) ->
         return grows[0] if axis == before else MIXED
     alike = data.shape is not None and (before < 0 or data.shape[before] == 1)
     return grows[0] if axis is None and alike else MIXED
+
+
+def _counts_samples(value: Value | None) -> bool:
+    """Whether a shape is put together of constants and of sizes as they are, without arithmetic."""
+    maker = None if value is None else value.producer
+    if value is None or value.constant is not None or (isinstance(maker, HostOp) and maker.kind == "Shape"):
+        return value is not None
+    if not isinstance(maker, HostOp) or maker.kind not in ("Cast", "Concat", "Gather", "Slice", "Squeeze", "Unsqueeze"):
+        return False
+    parts = maker.operands if maker.kind == "Concat" else maker.operands[:1]
+    return all(_counts_samples(part) for part in parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +132,8 @@ def batching(graph: Graph) -> Batching:
         return Batching(free=False, size=fixed[0] if fixed else None)
     axes = sample_axes(graph)
     # A layer that sees no sample would draw its noise anew for every batch.
-    reads = [operator for operator in graph.operators() if isinstance(operator, MatVec | TileRead)]
-    seeing = all(axes[operator.operand] is not None for operator in reads)
+    every = (operator for scope in scopes(graph) for operator in scope.operators())
+    seeing = all(axes[operator.operand] is not None for operator in every if isinstance(operator, MatVec | TileRead))
     return Batching(free=seeing and outputs_join(graph), size=None)
 
 
@@ -147,6 +160,8 @@ def _host_axis(operator: HostOp, values: Sequence[Value], axes: Sequence[SampleA
         others = {None}  # a shape moves no number from one sample to another
     if COUNT in (axis, *others):
         return MIXED
+    if kind == "CastLike":
+        return axis
     if kind in _ELEMENTWISE or kind in foreign.ELEMENTWISE:
         return _broadcast_axis(shapes, axes)
     if kind in _IMAGEWISE:
@@ -198,11 +213,11 @@ def _sizes_axis(operator: Operator, shape: HostOp, sample_axis: SampleAxis) -> S
     first, last = shape.attribute("start", 0), shape.attribute("end")
     sizes = np.arange(len(shape.operand.shape))[first:last]
     if operator is not shape:
-        chosen = [_constant(operator, index) for index in range(1, len(operator.operands))]
+        chosen = [_vector(operator, index) for index in range(1, len(operator.operands))]
         match chosen:
-            case [np.ndarray() as index]:
+            case [np.ndarray() as index] if sizes.size:
                 sizes = np.take(sizes, index, mode="wrap")
-            case [np.ndarray() as begin, np.ndarray() as end, *rest] if len(rest) < 2:
+            case [np.ndarray() as begin, np.ndarray() as end, *rest] if begin.size == end.size == 1 and len(rest) < 2:
                 sizes = sizes[begin.item() : end.item()]
     return COUNT if np.any(sizes == sample_axis) else None
 
@@ -271,7 +286,7 @@ def _reshape(operator: HostOp, value: Value, axis: int) -> SampleAxis:
     after = operator.results[0].shape
     if after and isinstance(after[0], str) and after[0] == value.shape[0]:
         return 0
-    target = _constant(operator, 1)
+    target = _vector(operator, 1)
     if target is None or target.size == 0:
         return MIXED
     if target[0] == 0:
@@ -291,8 +306,8 @@ def _flatten(operator: HostOp, value: Value, axis: int) -> SampleAxis:
 def _along_axis(operator: HostOp, value: Value, axis: int) -> SampleAxis:
     rank = len(value.shape or ())
     if operator.kind == "CumSum":
-        given = _constant(operator, 1)
-        along: int | None = None if given is None else int(given.reshape(-1)[0])
+        given = _vector(operator, 1)
+        along: int | None = None if given is None or given.size != 1 else int(given[0])
     else:
         along = operator.attribute("axis", 0 if operator.kind.startswith("Arg") else -1)
     if rank == 0 or along is None or _normal(along, rank) == axis:
@@ -310,7 +325,7 @@ def _reduce(operator: HostOp, value: Value, axis: int) -> SampleAxis:
     rank = len(value.shape or ())
     given = operator.attribute("axes")
     if given is None:
-        constant = _constant(operator, 1)
+        constant = _vector(operator, 1)
         given = None if constant is None else constant.tolist()
     if rank == 0 or not isinstance(given, list) or not given:
         return MIXED
@@ -321,7 +336,7 @@ def _reduce(operator: HostOp, value: Value, axis: int) -> SampleAxis:
 
 
 def _squeeze(operator: HostOp, value: Value, axis: int) -> SampleAxis:
-    given = _constant(operator, 1)
+    given = _vector(operator, 1)
     rank = len(value.shape or ())
     if given is None or rank == 0:
         return MIXED
@@ -329,13 +344,14 @@ def _squeeze(operator: HostOp, value: Value, axis: int) -> SampleAxis:
         gone = {_normal(entry, rank) for entry in given.tolist()}
         return MIXED if axis in gone else axis - sum(entry < axis for entry in gone)
     new = {_normal(entry, rank + given.size) for entry in given.tolist()}
-    return [position for position in range(rank + given.size) if position not in new][axis]
+    kept = [position for position in range(rank + given.size) if position not in new]
+    return kept[axis] if len(kept) == rank else MIXED
 
 
 def _cut(operator: HostOp, value: Value, axis: int) -> SampleAxis:
     rank = len(value.shape or ())
     if operator.kind == "Slice":
-        given = _constant(operator, 3)
+        given = _vector(operator, 3)
         touched = None if given is None else {_normal(entry, rank) for entry in given.tolist()}
     else:
         touched = {_normal(operator.attribute("axis", 0), rank)}
@@ -352,7 +368,7 @@ def _gather(operator: HostOp, value: Value, axis: int) -> SampleAxis:
 
 
 def _pad(operator: HostOp, value: Value, axis: int) -> SampleAxis:
-    pads, rank = _constant(operator, 1), len(value.shape or ())
+    pads, rank = _vector(operator, 1), len(value.shape or ())
     if len(operator.operands) > 3 and operator.operands[3] is not None:
         return MIXED  # pads for some axes, in an order of their own
     return axis if pads is not None and pads.size == 2 * rank and not pads[[axis, axis + rank]].any() else MIXED
@@ -377,9 +393,10 @@ _RULES = {
 }
 
 
-def _constant(operator: Operator, index: int) -> np.ndarray | None:
+def _vector(operator: Operator, index: int) -> np.ndarray | None:
+    """The numbers of an operand that is known: of a vector, or of what should have been one."""
     value = operator.operands[index] if index < len(operator.operands) else None
-    return None if value is None else value.constant
+    return None if value is None or value.constant is None else value.constant.reshape(-1)
 
 
 def _normal(axis: int, rank: int) -> int:

@@ -1,4 +1,4 @@
-"""Which operators, of which versions, somebody here can execute: ONNX's own, onnxruntime's, the model's own functions."""
+"""Which operators, of which versions, somebody here can execute: ONNX's, onnxruntime's, the model's own functions."""
 
 from __future__ import annotations
 
@@ -12,23 +12,21 @@ from xbarc.errors import ModelError
 from xbarc.ir.naming import subgraphs
 
 _NAMED = 5  # operators that a message names
-_LARGEST = 2**31 - 1  # number of a version
 
 
 def refuse_opsets(model: onnx.ModelProto, *, where: str) -> None:
-    """Refuse versions of operator sets that do not exist, or of which a model states several.
+    """Refuse an opset that does not exist, and operator sets of which a model states several versions.
 
     Raises:
-        ModelError: names the domain and its versions.
+        ModelError: names the versions.
     """
     newest = onnx.defs.onnx_opset_version()
     versions: dict[str, int] = {}
     for entry in model.opset_import:
         domain = _domain(entry.domain)
-        if not 1 <= entry.version <= (newest if domain == "" else _LARGEST):
+        if domain == "" and not 1 <= entry.version <= newest:
             raise ModelError(
-                f"there is no version {entry.version} of the operators of domain {domain or 'ai.onnx'!r}"
-                + (f": the newest that is known here is {newest}" if domain == "" else ""),
+                f"there is no opset {entry.version}, as far as is known here: the newest is {newest}",
                 where=where,
                 fix=f"export the model again with opset {newest} or older, or upgrade onnx and onnxruntime",
             )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import onnx
@@ -11,6 +13,7 @@ import onnx.version_converter
 
 from xbarc.errors import ModelError
 from xbarc.ir.naming import graphs
+from xbarc.onnx_io.declared_types import drop_contradicted
 from xbarc.onnx_io.known_operators import refuse_opsets, refuse_unknown
 from xbarc.onnx_io.node_names import name_nodes
 from xbarc.onnx_io.old_scans import refuse_unconvertible, scan_batches
@@ -21,8 +24,11 @@ OLDEST_OPSET = 13
 #: The oldest opset that layer functions can be written for, where the converter fails.
 OLDEST_FUNCTION_OPSET = 11
 
+_MISFIT = "types or shapes do not fit together"
 #: How ONNX's checker names a node.
-_CONTEXT = re.compile(r"==> Context: Bad node spec for node\. Name: (.*?) OpType: (\S+)")
+_CONTEXT = re.compile(r"==> Context: Bad node spec for node\. Name: (.*?) ?OpType: (\S+)")
+#: What its converter says before the words.
+_ASSERTION = re.compile(r"\S+:\d+: \w+: Assertion `.*?` failed: ?")
 #: How ONNX's own tools refuse a model.
 _REFUSALS = (
     RuntimeError,
@@ -60,12 +66,11 @@ def prepare(model: onnx.ModelProto, *, where: str) -> PreparedModel:
     _check(model, where)
     if model.functions:
         model = _inlined(model, where)
+    drop_contradicted(model)
     model = _modernise(model, where)
     name_nodes(model.graph)
-    try:
+    with _refused(_MISFIT, where):
         inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
-    except _REFUSALS as error:
-        raise ModelError(f"shapes do not fit together: {_words(error)}", where=where) from None
     graph = inferred.graph
     # An input that is an output too may be declared there without its shape.
     types = {entry.name: entry.type for entry in (*graph.value_info, *graph.output, *graph.input)}
@@ -74,39 +79,21 @@ def prepare(model: onnx.ModelProto, *, where: str) -> PreparedModel:
 
 
 def _readable(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with negative sizes left out: some exporters write -1 where a size is not known."""
+    """A copy of the model in which ONNX's own domain has one name, and sizes are not negative.
+
+    Some exporters write -1 where a size is not known, and ``ai.onnx`` where the domain is left out elsewhere.
+    """
     copied = onnx.ModelProto()
     copied.CopyFrom(model)
+    for entry in (*copied.opset_import, *(node for graph in graphs(copied.graph) for node in graph.node)):
+        if entry.domain == "ai.onnx":
+            entry.domain = ""
     for graph in graphs(copied.graph):
         for entry in (*graph.input, *graph.output, *graph.value_info):
             for size in entry.type.tensor_type.shape.dim if entry.type.HasField("tensor_type") else ():
                 if size.dim_value < 0:
                     size.ClearField("dim_value")
     return copied
-
-
-def _inlined(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
-    """The model with the bodies of its functions in the place of their calls.
-
-    Raises:
-        ModelError: functions that call one another in a circle, or whose opset cannot be converted to the model's.
-    """
-    try:
-        inlined: onnx.ModelProto = onnx.inliner.inline_local_functions(model, convert_version=True)
-    except _REFUSALS as error:
-        raise ModelError(
-            f"the functions of the model cannot be inlined: {_words(error)}", where=where, fix="export it again"
-        ) from None
-    called = {(node.domain, node.op_type) for graph in graphs(inlined.graph) for node in graph.node}
-    for function in inlined.functions:
-        if (function.domain, function.name) in called:
-            raise ModelError(
-                f"the function {function.name!r} of domain {function.domain!r} cannot be inlined: it is written for "
-                "other versions of operators than the model",
-                where=where,
-                fix="export the model again with one opset",
-            )
-    return inlined
 
 
 def _check(model: onnx.ModelProto, where: str) -> None:
@@ -116,10 +103,29 @@ def _check(model: onnx.ModelProto, where: str) -> None:
         if entry.type.HasField("tensor_type") and not entry.type.tensor_type.HasField("shape"):
             # Exporters leave out shapes, which onnxruntime allows; the checker only asks that one is there.
             entry.type.tensor_type.shape.SetInParent()
-    try:
+    with _refused("the model is not valid ONNX", where):
         onnx.checker.check_model(bare)
+
+
+def _inlined(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
+    """The model with the bodies of its functions in the place of their calls; it is changed itself."""
+    versions = {entry.domain: entry.version for entry in model.opset_import}
+    for function in model.functions:
+        for entry in function.opset_import:
+            # The checker has found that its operators mean the same in both versions, and the inliner wants one.
+            entry.version = versions.get(entry.domain, entry.version)
+    with _refused("the functions of the model cannot be inlined", where):
+        inlined: onnx.ModelProto = onnx.inliner.inline_local_functions(model)
+    return inlined
+
+
+@contextmanager
+def _refused(what: str, where: str) -> Iterator[None]:
+    """Tells how ONNX's own tools refuse a model."""
+    try:
+        yield
     except _REFUSALS as error:
-        raise ModelError(f"the model is not valid ONNX: {_words(error)}", where=where, fix="export it again") from None
+        raise ModelError(f"{what}: {_words(error)}", where=where, fix="export it again") from None
 
 
 def _modernise(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
@@ -135,6 +141,8 @@ def _modernise(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
     except _REFUSALS as error:
         if opset >= OLDEST_FUNCTION_OPSET:
             return model
+        if isinstance(error, onnx.shape_inference.InferenceError):
+            raise ModelError(f"{_MISFIT}: {_words(error)}", where=where, fix="export it again") from None
         raise ModelError(
             f"opset {opset} cannot be converted to {OLDEST_OPSET}: {_words(error)}",
             where=where,
@@ -147,5 +155,5 @@ def _modernise(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
 
 def _words(error: Exception) -> str:
     """What ONNX says of an error, in one line, with the node."""
-    words = _CONTEXT.sub(r"(node '\1', \2)", " ".join(str(error).split()))
+    words = _CONTEXT.sub(r"(node '\1', \2)", _ASSERTION.sub("", " ".join(str(error).split())))
     return words or type(error).__name__

@@ -13,6 +13,7 @@ import onnx
 from onnx import helper
 
 from xbarc.errors import InternalError, ProgramError
+from xbarc.ir.captures import settle_captures
 from xbarc.ir.digits import Digits
 from xbarc.ir.graph import Graph, Value
 from xbarc.ir.layer import Layer, layer_of
@@ -149,6 +150,7 @@ def read_program(model: BareModel, *, where: str) -> StoredProgram:
             scope.opsets.pop(DOMAIN, None)
             _drop_copies(scope)
             scope.stage = Stage.PLACED
+        settle_captures(graph)
         verify(graph)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError, InternalError) as error:
         raise ProgramError(

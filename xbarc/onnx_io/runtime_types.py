@@ -29,6 +29,7 @@ _ELEMENTS: Final = {
     "tensor(bool)": TensorProto.BOOL,
     "tensor(string)": TensorProto.STRING,
 }
+_INVALID: Final = "This is an invalid model. "
 _IR_VERSION: Final = 10  # that any onnxruntime reads; what later ones add does not matter to types
 
 
@@ -65,7 +66,9 @@ def runtime_types(
         if "Exception during initialization" in str(error):
             return {}  # an operator that insists on constants, which are inputs here, or one that must not be run
         raise ModelError(
-            f"the model is not valid: {runtime_words(error)}", where=where, fix="export the model again"
+            f"the model is not valid: {runtime_words(error).removeprefix(_INVALID)}",
+            where=where,
+            fix="export the model again",
         ) from None
     except Exception:  # noqa: BLE001 - it may know no better; whoever runs the model says what is wrong with it
         return {}

@@ -86,18 +86,20 @@ def _place(tensor: onnx.TensorProto, path: Path, where: str) -> _Place:
         info = ExternalDataInfo(tensor)
         location = Path(info.location)
         target = (folder / location).resolve()
+        start, length = info.offset or 0, info.length or 0
+        if start < 0 or length < 0:
+            raise ValueError("a negative offset or length")
     except (ValueError, AttributeError) as error:
-        raise ModelError(f"the place of external data cannot be read: {error}", where=where) from None
-    start, length = info.offset or 0, info.length or 0
-    if start < 0 or length < 0:
-        raise ModelError("external data has a negative offset or length", where=where, fix="export the model again")
+        raise ModelError(
+            f"the place of external data cannot be read: {error}", where=where, fix="export the model again"
+        ) from None
     if location.is_absolute() or ".." in location.parts or not target.is_relative_to(folder):
         raise ModelError(
             f"external data lies outside the model's folder: {info.location!r}",
             where=where,
             fix="external data must be named relative to the model and lie beside or below it",
         )
-    if not target.is_file():
+    if not _is_file(target, where):
         raise ModelError(
             f"external data is missing: {info.location!r}",
             where=where,
@@ -112,6 +114,13 @@ def _place(tensor: onnx.TensorProto, path: Path, where: str) -> _Place:
             fix="copy the file again, it is truncated",
         )
     return _Place(target, start, length, length or size - start)
+
+
+def _is_file(path: Path, where: str) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:  # a name that no file can have
+        raise ModelError(f"external data cannot be read: {error.strerror or error}", where=where) from None
 
 
 def _read(place: _Place, size: int, where: str) -> np.ndarray:

@@ -12,12 +12,14 @@ import numpy as np
 from xbarc.hardware.schema import Hardware
 from xbarc.ir.graph import Graph
 from xbarc.ir.layer import Layer, layers
-from xbarc.ir.operators import CurrentRange, HostOp, InputRange
+from xbarc.ir.operators import NEVER_REACHED, CurrentRange, HostOp, InputRange
 from xbarc.ir.partition import Partition, logical_tiles
 from xbarc.ir.repetitions import repetitions
 from xbarc.ir.samples import sample_axes
 from xbarc.ir.work import host_macs, layer_macs, layer_windows
 from xbarc.report.work import analog_share, repeated, total_macs
+
+_NAMED = 4  # layers that a warning names
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +164,16 @@ class UtilisationReport:
         """What whoever uses the program has to know."""
         if not self.layers:
             return ("nothing is on tiles: the host runs the whole program",)
+        found = []
         if not self.calibrated:
-            return (
-                f"uncalibrated: converter ranges come from {self.calibration}; give a calibration sample to compile",
-            )
-        return ()
+            words = f"uncalibrated: converter ranges come from {self.calibration}"
+            found.append(f"{words}; give a calibration sample to compile")
+        bases = {layer.name: (layer.input_range.basis, layer.current_range.basis) for layer in self.layers}
+        blind = [name for name, both in bases.items() if any(NEVER_REACHED in basis for basis in both)]
+        if blind:
+            names = ", ".join(blind[:_NAMED]) + (f" and {len(blind) - _NAMED} more" if len(blind) > _NAMED else "")
+            found.append(f"the sample never reaches {names}: converter ranges there are guesses")
+        return tuple(found)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; every key as the attribute of that name says."""
