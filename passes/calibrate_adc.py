@@ -55,6 +55,8 @@ class CalibrateAdc:
             else:
                 layer.adc.range = self._range(layer, codes, seen[layer.read.result])
             layer.rescale.scale = (layer.rescale.unit_scale * layer.adc.range.lsb).astype(np.float32)
+            if layer.accumulate.unit_correction is not None:
+                layer.accumulate.correction = _correction(layer, layer.accumulate.unit_correction / layer.adc.range.lsb)
 
     def _range(self, layer: Layer, codes: CodeRange, seen: Magnitudes) -> CurrentRange:
         lowest, highest = current_bounds(layer)
@@ -104,6 +106,18 @@ def _evenly_spread(layer: Layer) -> float:
             reach = np.abs(mean * cells.sum(axis=1)) + 4.0 * np.sqrt(variance * np.square(cells).sum(axis=1))
             widest = max(widest, float(reach.max(initial=0.0)))
     return widest
+
+
+def _correction(layer: Layer, exact: np.ndarray) -> np.ndarray:
+    """What the digital unit takes off a column, in ADC codes, so that float64 holds every sum exactly."""
+    if layer.dac.codes is None or not np.any(exact):
+        return exact
+    codes, partition = layer.dac.codes, layer.read.partition
+    total = partition.diagonal_rows * max(codes.high, -codes.low)
+    largest = float(np.abs(exact).max()) * total + layer.largest_code_sum
+    grid = min(2.0 ** math.ceil(math.log2(largest / 2.0**52)), 1.0)
+    snapped: np.ndarray = np.rint(exact / grid) * grid
+    return snapped
 
 
 def current_bounds(layer: Layer) -> tuple[float, float]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -20,12 +21,19 @@ _EDGE = 256  # rows and columns encoded at a time: intermediate arrays stay in t
 
 @dataclass(frozen=True)
 class EncodeWeights:
-    """Give every weight its cells: slices of the magnitude for a differential pair, of the offset code for an offset
-    encoding.
+    """Give every weight its cells: the slices of an integer, a weight over its scale.
 
-    With ``L`` levels a cell and ``S`` slices, a differential pair holds ``-(L^S - 1) .. L^S - 1``; an offset code holds
-    ``-(L^S - 1 - m) .. L^S - 1 - m`` around the middle ``m = L^S / 2``, which the reference column holds. The scale is
-    the largest magnitude of a column (or of the layer) over the largest of these integers.
+    Each slice holds a digit; ``T`` is the number of integers that all slices of one polarity hold together.
+
+    ==================  ===========================================================================================
+    differential        the digits of the magnitude in one cell of a pair, the other at level 0: ``-(T-1) .. T-1``
+    constant-sum        the same, added to the middle level in one cell and taken from it in the other
+    offset              the digits of the integer plus the middle ``T / 2``: ``-(T-1-T/2) .. T-1-T/2``; what stands for
+                        zero is taken off by a reference column, or digitally (offset-digital, biased-flip)
+    twos-complement     the sign, then the digits of what is left: ``-(T/2-1) .. T/2-1``
+    ==================  ===========================================================================================
+
+    The scale is the largest magnitude of a column (or of the layer) over the largest of these integers.
     """
 
     name: ClassVar[str] = "encode-weights"
@@ -49,37 +57,67 @@ class EncodeWeights:
         peak = np.where(peak > 0.0, peak, 1.0)
         if self.cell.levels == "unlimited":
             return self._encode_exactly(weight, peak)
-        base, slices = int(self.cell.levels), self.weights.slices
-        largest = base**slices - 1
-        middle = 0 if self.weights.encoding == "differential" else (largest + 1) // 2
-        scale = peak / (largest - middle)
-        powers = [base**power for power in reversed(range(slices))]
-        dtype = np.uint8 if base <= 256 else np.uint16
-        levels = np.empty((slices, self.weights.polarities, *weight.shape), dtype=dtype)
+        levels_of_cell, kind = int(self.cell.levels), self.weights.encoding
+        radices = self.weights.radices(levels_of_cell)
+        powers = [math.prod(radices[place + 1 :]) for place in range(len(radices))]
+        total, middle = math.prod(radices), (levels_of_cell - 1) // 2
+        paired = self.weights.polarities == 2
+        half = 0 if paired else total // 2
+        largest = half - 1 if kind == "twos-complement" else total - 1 - half
+        scale = peak / largest
+        dtype = np.uint8 if levels_of_cell <= 256 else np.uint16
+        levels = np.empty((len(radices), self.weights.polarities, *weight.shape), dtype=dtype)
         for part in _parts(weight.shape):
             quotient = weight[part] / scale[:, None, :][part[0], :, part[2]]
             signed = np.rint(quotient, out=quotient).astype(np.int32)
-            planes = [signed + middle] if middle else [np.maximum(signed, 0), np.maximum(-signed, 0)]
-            for polarity, plane in enumerate(planes):
-                for place, power in enumerate(powers):
-                    levels[(place, polarity, *part)] = plane if slices == 1 else plane // power % base
-        reference = np.array([middle // power % base for power in powers], dtype=dtype) if middle else None
-        return Encoding(levels, scale.reshape(-1), np.array(powers, dtype=np.float64), reference)
+            if paired:
+                planes = [np.maximum(signed, 0), np.maximum(-signed, 0)]
+            elif kind == "twos-complement":
+                planes = [np.where(signed < 0, signed + total, signed)]
+            else:
+                planes = [signed + half]
+            for place, (power, radix) in enumerate(zip(powers, radices, strict=True)):
+                found = [plane if len(radices) == 1 else plane // power % radix for plane in planes]
+                if kind == "constant-sum":
+                    found = [middle + found[0] - found[1], middle - found[0] + found[1]]
+                for polarity, digits in enumerate(found):
+                    levels[(place, polarity, *part)] = digits
+        if kind == "constant-sum":
+            scale = scale / 2.0  # each digit counts in both cells
+        worth = np.array(powers, dtype=np.float64)
+        if kind == "twos-complement":
+            worth[0] = -worth[0]
+        zero = np.array([half // power % radix for power, radix in zip(powers, radices, strict=True)], dtype=dtype)
+        return self._with_references(Encoding(levels, scale.reshape(-1), worth, None), zero)
+
+    def _with_references(self, encoding: Encoding, zero: np.ndarray) -> Encoding:
+        """The encoding with what its reference column holds; ``zero``: the levels of the weight zero."""
+        match self.weights.encoding:
+            case "offset":
+                return replace(encoding, reference_levels=zero, zero_levels=zero)
+            case "biased-flip":
+                return replace(encoding, reference_levels=np.ones_like(zero), zero_levels=zero)
+            case "offset-digital":
+                return replace(encoding, zero_levels=zero)
+        return encoding
 
     def _encode_exactly(self, weight: np.ndarray, peak: np.ndarray) -> Encoding:
         """Targets that are not rounded: levels are shares of the full conductance range."""
         if self.weights.slices != 1:
             raise InternalError("unlimited levels cannot be sliced")
-        differential = self.weights.encoding == "differential"
+        kind = self.weights.encoding
         levels = np.empty((1, self.weights.polarities, *weight.shape))
         for part in _parts(weight.shape):
             share = weight[part] / peak[:, None, :][part[0], :, part[2]]
-            planes = [np.maximum(share, 0.0), np.maximum(-share, 0.0)] if differential else [0.5 + 0.5 * share]
+            if kind == "differential":
+                planes = [np.maximum(share, 0.0), np.maximum(-share, 0.0)]
+            else:
+                planes = [0.5 + 0.5 * share, 0.5 - 0.5 * share][: self.weights.polarities]
             for polarity, plane in enumerate(planes):
                 levels[(0, polarity, *part)] = plane
-        if differential:
-            return Encoding(levels, peak.reshape(-1), np.ones(1), None)
-        return Encoding(levels, 2.0 * peak.reshape(-1), np.ones(1), np.array([0.5]))
+        whole = self.weights.polarities == 2
+        encoding = Encoding(levels, (1.0 if whole else 2.0) * peak.reshape(-1), np.ones(1), None)
+        return self._with_references(encoding, np.array([0.5]))
 
 
 def _parts(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice, slice]]:

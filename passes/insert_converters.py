@@ -14,9 +14,12 @@ from xbarc.ir.graph import Graph, Value
 from xbarc.ir.layer import FLOAT32_EXACT
 from xbarc.ir.operators import Accumulate, Adc, CodeRange, Dac, Encoding, MatVec, Rescale, TileRead
 from xbarc.ir.partition import Partition
+from xbarc.ir.recombination import Recombination, flip_columns
 from xbarc.ir.scopes import products
 from xbarc.ir.stages import Stage
 from xbarc.ir.types import float32
+
+_Stack = tuple[np.ndarray, Recombination | None]
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,28 @@ class InsertConverters:
     def run(self, graph: Graph) -> None:
         waiting = products(graph)[::-1]
         shared = {product.matrix: None for _, product in waiting if product.matrix != product.name}
-        stacks: dict[str, np.ndarray | None] = dict(shared)
+        stacks: dict[str, _Stack | None] = dict(shared)
         while waiting:  # weights and encodings go as soon as their layer stands
             self._lower(*waiting.pop(), stacks)
 
-    def _lower(self, graph: Graph, product: MatVec, stacks: dict[str, np.ndarray | None]) -> None:
-        """Lower one product; ``stacks``: levels of shared matrices, as far as they are stacked."""
+    def _stacked(
+        self, matrix: str, encoding: Encoding, partition: Partition, stacks: dict[str, _Stack | None]
+    ) -> _Stack:
+        """The cells of a matrix, and how its columns recombine; of a shared matrix, always the same arrays."""
+        found = stacks.get(matrix)
+        if found is not None:
+            return found
+        levels, recombination = stack_levels(encoding, partition), None
+        if self.hardware.weights.encoding == "biased-flip" and encoding.zero_levels is not None:
+            cell = self.hardware.cell
+            highest = 1.0 if cell.levels == "unlimited" else cell.levels - 1.0
+            recombination = flip_columns(levels, partition, highest=highest, zero_levels=encoding.zero_levels)
+        if matrix in stacks:
+            stacks[matrix] = levels, recombination
+        return levels, recombination
+
+    def _lower(self, graph: Graph, product: MatVec, stacks: dict[str, _Stack | None]) -> None:
+        """Lower one product; ``stacks``: of shared matrices, as far as they are stacked."""
         encoding, partition, found = product.encoding, product.partition, product.input_range
         if encoding is None or partition is None or found is None:
             raise InternalError(f"{product.name!r} is not ready for converters")
@@ -50,14 +69,13 @@ class InsertConverters:
         codes = None if bits == "unlimited" else CodeRange.of_bits(bits, signed=found.signed)
         # A range of subnormal numbers would make the step zero.
         scale = 1.0 if codes is None else float(max(np.float32(found.limit / codes.high), np.finfo(np.float32).tiny))
-        levels = stacks.get(product.matrix)
-        if levels is None:
-            levels = stack_levels(encoding, partition)
-        if product.matrix in stacks:
-            stacks[product.matrix] = levels
+        levels, recombination = self._stacked(product.matrix, encoding, partition, stacks)
         analog = hardware.weights.subtraction == "analog"
         digits = _digits(hardware, codes)
         applied = codes if digits is None else CodeRange(0, digits.high)
+        # Of a differential pair one cell is at level 0, so that a row counts once; around the middle both count.
+        both = 2 if hardware.weights.encoding == "constant-sum" else 1
+        highest = 0 if hardware.cell.levels == "unlimited" else both * (hardware.cell.levels - 1)
         step = 1.0 if hardware.cell.levels == "unlimited" else 1.0 / (hardware.cell.levels - 1)
         # Where nothing is rounded before the subtraction, what g_min adds to both sides cancels.
         cancels = analog or hardware.adc.bits == "unlimited"
@@ -91,9 +109,7 @@ class InsertConverters:
             digits=digits,
             double=applied is None
             or hardware.cell.levels == "unlimited"
-            or not _exact_in_float32(
-                levels, partition, applied, highest=hardware.cell.levels - 1, pedestal=pedestal != 0.0
-            ),
+            or not _exact_in_float32(levels, partition, applied, highest=highest, pedestal=pedestal != 0.0),
         )
         bits = hardware.adc.bits
         # Digits are never negative, whatever the sign of their code.
@@ -110,6 +126,9 @@ class InsertConverters:
             results=[value("sums")],
             slice_weights=encoding.slice_weights,
             subtraction=hardware.weights.subtraction,
+            recombination=recombination,
+            offsets=encoding.zero_levels if encoding.reference_levels is None else None,
+            unit_correction=_correction(encoding, partition, recombination, pedestal=read.pedestal),
         )
         rescale = Rescale(
             name=name,
@@ -132,11 +151,12 @@ def stack_levels(encoding: Encoding, partition: Partition) -> np.ndarray:
     shape = (slices, polarities, diagonals, partition.row_blocks * partition.block_rows, partition.stack_columns)
     stack = np.zeros(shape, dtype=encoding.levels.dtype)
     data = partition.data_columns
-    if encoding.reference_levels is not None:
-        # Off the diagonal of groups an offset code stands for zero, as the reference column does.
-        filler = encoding.reference_levels.reshape(-1, 1, 1, 1)
-        for diagonal in range(diagonals):
-            stack[:, :, diagonal, : rows * partition.groups_in(diagonal)] = filler
+    for diagonal in range(diagonals):
+        used = stack[:, :, diagonal, : rows * partition.groups_in(diagonal)]
+        if encoding.zero_levels is not None:  # off the diagonal of groups stands the weight zero
+            used[:] = encoding.zero_levels.reshape(-1, 1, 1, 1)
+        if encoding.reference_levels is not None:
+            used[..., sorted(set(partition.reference_columns))] = encoding.reference_levels.reshape(-1, 1, 1, 1)
     for group in range(groups):
         diagonal, place = divmod(group, together)
         part = stack[:, :, diagonal, place * rows : (place + 1) * rows]
@@ -145,6 +165,21 @@ def stack_levels(encoding: Encoding, partition: Partition) -> np.ndarray:
             first = data[place * columns + start]
             part[..., first : first + size] = encoding.levels[:, :, group, :, start : start + size]
     return stack.reshape(slices, polarities, partition.stacked, partition.block_rows, partition.stack_columns)
+
+
+def _correction(
+    encoding: Encoding, partition: Partition, recombination: Recombination | None, *, pedestal: float
+) -> np.ndarray | None:
+    """Current a column and input code that the digital unit takes off, ``(D, C)``; ``None``: nothing."""
+    offsets = encoding.zero_levels if encoding.reference_levels is None else None
+    pairs = encoding.levels.shape[1] == 2
+    if pairs or (encoding.reference_levels is not None and (recombination is None or pedestal == 0.0)):
+        return None  # what is subtracted from one another cancels
+    shape = (len(encoding.slice_weights), partition.stacked, partition.diagonal_columns)
+    each = np.zeros(shape) if offsets is None else np.broadcast_to(offsets.astype(np.float64)[:, None, None], shape)
+    counted = 1.0 if recombination is None else recombination.signs + recombination.references
+    found: np.ndarray = np.tensordot(encoding.slice_weights, each + pedestal * counted, axes=1)
+    return found if np.any(found) else None
 
 
 def _digits(hardware: Hardware, codes: CodeRange | None) -> Digits | None:
@@ -161,8 +196,7 @@ def _exact_in_float32(
 ) -> bool:
     """Whether float32 holds all sums of a layer.
 
-    Cells are looked at only where the ``highest`` level at every row would be too much. Of a differential pair one cell
-    is at level 0, so that a row counts once.
+    Cells are looked at only where the ``highest`` levels at every row would be too much.
     """
     bound = partition.block_rows * highest * max(codes.high, -codes.low)
     return bound <= FLOAT32_EXACT or largest_sum(levels, partition, codes, pedestal=pedestal) <= FLOAT32_EXACT

@@ -34,7 +34,7 @@ class SplitBlocks:
                 columns=columns,
                 tile_rows=self.hardware.tile.rows,
                 tile_columns=self.hardware.weight_columns,
-                reference_column=self.hardware.weights.encoding == "offset",
+                reference_column=self.hardware.weights.reference_column,
             )
 
 

@@ -197,7 +197,9 @@ def _largest_sum(layer: Layer, levels: np.ndarray, *, signed: bool) -> float:
     partition = layer.read.partition
     largest = 0.0
     for cells in np.moveaxis(levels, 2, 0):
-        if partition.reference_column:
+        if layer.single_ended:
+            subtracted = cells
+        elif partition.reference_column:
             subtracted = cells[..., partition.data_columns] - cells[..., partition.reference_columns]
         else:
             subtracted = cells[:, 0] - cells[:, 1]

@@ -164,6 +164,44 @@ def subtract_and_add(currents, count, weight, data_columns, reference_columns, s
 
 
 @_compile
+def convert_recombine_and_add(  # type: ignore[no-untyped-def]
+    currents, count, lsb, low, high, weight, data_columns, reference_columns, signs, references, sums
+):
+    """As :func:`convert_and_add` for columns that count with a sign, and so often their reference column."""
+    for window in range(count):
+        source, target = currents[window], sums[window]
+        for column in range(source.shape[0]):
+            source[column] = np.rint(min(max(source[column] / lsb, low), high))
+        for column in range(data_columns.shape[0]):
+            own, common = source[data_columns[column]], source[reference_columns[column]]
+            target[column] += weight * (signs[column] * own + references[column] * common)
+
+
+@_compile
+def recombine_and_add(  # type: ignore[no-untyped-def]
+    currents, count, weight, data_columns, reference_columns, signs, references, sums
+):
+    """As :func:`convert_recombine_and_add` behind an ADC of unlimited resolution."""
+    for window in range(count):
+        source, target = currents[window], sums[window]
+        for column in range(data_columns.shape[0]):
+            own, common = source[data_columns[column]], source[reference_columns[column]]
+            target[column] += weight * (signs[column] * own + references[column] * common)
+
+
+@_compile
+def correct(panel, count, correction, sums):  # type: ignore[no-untyped-def]
+    """Take off what the digital unit knows: ``correction`` a column, times the sum of a window's input codes."""
+    for window in range(count):
+        total = np.float64(0.0)
+        for row in range(panel.shape[1]):
+            total += panel[window, row]
+        target = sums[window]
+        for column in range(correction.shape[0]):
+            target[column] -= total * correction[column]
+
+
+@_compile
 def rescale(sums, first, count, windows, column_start, columns, scale, bias, y):  # type: ignore[no-untyped-def]
     """``y = float32(sum) * scale + bias``, written to the place of the window in the output.
 

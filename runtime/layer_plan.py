@@ -37,6 +37,9 @@ class Block:
         matrices: ``(rows, columns)`` levels, or differences of levels where currents are subtracted; one a slice and,
             where they are converted apart, one a polarity.
         weights: what the codes of each matrix count in the sum.
+        signs, references: of each matrix, what the code of a column and that of its reference column count within that;
+            empty where a column counts once and its reference minus once.
+        correction: what is taken off each column for the sum of the input codes; ``None``: nothing.
         variances: of the fast noise behind each matrix, of the same shape, for inputs squared; empty where cells are
             quiet.
         reference_variances: the same of the reference columns that are subtracted in the currents, ``(rows, column
@@ -46,6 +49,9 @@ class Block:
     rows: tuple[int, int]
     matrices: tuple[np.ndarray, ...]
     weights: tuple[float, ...]
+    signs: tuple[np.ndarray, ...]
+    references: tuple[np.ndarray, ...]
+    correction: np.ndarray | None
     variances: tuple[np.ndarray, ...]
     reference_variances: tuple[np.ndarray, ...]
 
@@ -118,6 +124,8 @@ def layer_plan(layer: Layer, *, convert_outputs: bool = True, noise: LayerNoise 
     columns = partition.groups * partition.columns
     scale = layer.rescale.scale if convert and layer.rescale.scale is not None else layer.rescale.unit_scale
     references = partition.reference_column and layer.single_ended
+    accumulate = layer.accumulate
+    correction = accumulate.correction if convert and accumulate.correction is not None else accumulate.unit_correction
     return LayerPlan(
         name=layer.name,
         windows=read.windows,
@@ -135,14 +143,16 @@ def layer_plan(layer: Layer, *, convert_outputs: bool = True, noise: LayerNoise 
         data_columns=np.array(partition.data_columns) if references else None,
         reference_columns=np.array(partition.reference_columns) if references else None,
         block_columns=partition.block_columns,
-        diagonals=tuple(_diagonal(layer, index, dtype, noise) for index in range(partition.diagonals)),
+        diagonals=tuple(_diagonal(layer, index, dtype, noise, correction) for index in range(partition.diagonals)),
         scale=np.ascontiguousarray(scale, dtype=np.float32),
         bias=np.zeros(columns, np.float32) if layer.rescale.bias is None else np.ascontiguousarray(layer.rescale.bias),
         noise=noise,
     )
 
 
-def _diagonal(layer: Layer, index: int, dtype: np.dtype, noise: LayerNoise | None) -> Diagonal:
+def _diagonal(
+    layer: Layer, index: int, dtype: np.dtype, noise: LayerNoise | None, correction: np.ndarray | None
+) -> Diagonal:
     partition = layer.read.partition
     first_row = index * partition.diagonal_rows
     blocks = []
@@ -159,8 +169,18 @@ def _diagonal(layer: Layer, index: int, dtype: np.dtype, noise: LayerNoise | Non
         if noise is not None and noise.fast_variance is not None:
             for cells in noise.fast_variance[:, :, place, :rows]:
                 _add_variances(layer, cells, variances, references)
+        how = layer.accumulate.recombination
         blocks.append(
-            Block((start, start + rows), tuple(matrices), tuple(weights), tuple(variances), tuple(references))
+            Block(
+                rows=(start, start + rows),
+                matrices=tuple(matrices),
+                weights=tuple(weights),
+                signs=() if how is None else tuple(how.signs[:, place]),
+                references=() if how is None else tuple(how.references[:, place]),
+                correction=None if correction is None else correction[place],
+                variances=tuple(variances),
+                reference_variances=tuple(references),
+            )
         )
     first_column = index * partition.diagonal_columns
     return Diagonal(first_column, partition.columns * partition.groups_in(index), tuple(blocks))

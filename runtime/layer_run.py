@@ -14,7 +14,7 @@ import numpy as np
 from xbarc.errors import DataError
 from xbarc.ir.digits import Digits, DigitSource
 from xbarc.runtime import kernels
-from xbarc.runtime.layer_plan import Diagonal, LayerPlan
+from xbarc.runtime.layer_plan import Block, Diagonal, LayerPlan
 from xbarc.runtime.read_noise import LayerReads
 
 #: Called with pieces ``(windows, columns)`` of the currents of any block.
@@ -210,7 +210,9 @@ def _run_panels(
                             reads.add((across, down, read, number), block, applied, currents, first, count)
                         if visit is not None:
                             visit(_data(plan, diagonal, currents[:count]))
-                        _accumulate(plan, currents, count, weight * worth, sums)
+                        _accumulate(plan, block, read, currents, count, weight * worth, sums)
+                if block.correction is not None:
+                    kernels.correct(panel, count, block.correction, sums)
             kernels.rescale(
                 sums, first, count, y.shape[2], diagonal.first_column, diagonal.columns, plan.scale, plan.bias, y
             )
@@ -233,9 +235,15 @@ def _data(plan: LayerPlan, diagonal: Diagonal, currents: np.ndarray) -> np.ndarr
     return currents if plan.data_columns is not None else currents[:, : diagonal.columns]
 
 
-def _accumulate(plan: LayerPlan, currents: np.ndarray, count: int, weight: float, sums: np.ndarray) -> None:
+def _accumulate(
+    plan: LayerPlan, block: Block, read: int, currents: np.ndarray, count: int, weight: float, sums: np.ndarray
+) -> None:
     factor = plan.sum_dtype.type(weight)
+    counts = (block.signs[read], block.references[read]) if block.signs else ()
     if plan.adc_codes is None:
+        if counts:
+            kernels.recombine_and_add(currents, count, factor, plan.data_columns, plan.reference_columns, *counts, sums)
+            return
         if plan.data_columns is None:
             kernels.add(currents, count, factor, sums)
         else:
@@ -243,7 +251,10 @@ def _accumulate(plan: LayerPlan, currents: np.ndarray, count: int, weight: float
         return
     as_current = plan.dtype.type
     low, high, lsb = as_current(plan.adc_codes.low), as_current(plan.adc_codes.high), as_current(plan.lsb)
-    if plan.data_columns is None:
+    if counts:
+        columns = plan.data_columns, plan.reference_columns
+        kernels.convert_recombine_and_add(currents, count, lsb, low, high, factor, *columns, *counts, sums)
+    elif plan.data_columns is None:
         kernels.convert_and_add(currents, count, lsb, low, high, factor, sums)
     else:
         kernels.convert_subtract_and_add(

@@ -223,18 +223,26 @@ def matmuls(draw: Draw, dtype: type = np.float32) -> Case:
 # Hardware
 
 
+OFFSETS = ["offset", "offset-digital", "biased-flip"]
+ENCODINGS = ["differential", "constant-sum", *OFFSETS, "twos-complement"]
+
+
 @st.composite
-def finite_hardware(draw: Draw) -> Hardware:
-    """Hardware of finite resolution: every encoding, layout, input and range policy; tiles that cut layers."""
-    slices = draw(st.integers(1, 4))
-    encoding = draw(st.sampled_from(["differential", "offset"]))
-    fewest = 3 if encoding == "offset" and slices == 1 else 2
+def finite_hardware(draw: Draw, *, whole_codes: bool = False) -> Hardware:
+    """Hardware of finite resolution: every encoding, layout, input and range policy; tiles that cut layers.
+
+    With ``whole_codes``, codes are applied at once, and what stands for zero is taken off by subtraction alone.
+    """
+    encoding = draw(st.sampled_from(["differential", "offset"] if whole_codes else ENCODINGS))
+    slices = draw(st.integers(2 if encoding == "twos-complement" else 1, 4))
+    fewest = 3 if encoding == "constant-sum" or (encoding in OFFSETS and slices == 1) else 2
     most = int(65536 ** (1 / slices) + 1e-9)
     levels = draw(st.one_of(st.integers(fewest, min(256, most)), st.just(most)))
-    subtraction = draw(st.sampled_from(["analog", "digital"]))
+    both = encoding in ("differential", "constant-sum", "offset")
+    subtraction = draw(st.sampled_from(["analog", "digital"])) if both else "digital"
     rows, columns = draw(st.sampled_from(TILES))
     layouts = ["unit-cell"]
-    if encoding == "differential":
+    if encoding in ("differential", "constant-sum"):
         layouts += ["adjacent-columns"] if subtraction == "analog" else ["adjacent-columns", "paired-tiles"]
     policy = draw(st.sampled_from(["unit", "full-scale", "percentile", "mse", "fixed"]))
     adc: dict[str, Any] = {"bits": draw(st.one_of(st.integers(3, 24), st.just("unlimited"))), "range": policy}
@@ -254,7 +262,7 @@ def finite_hardware(draw: Draw) -> Hardware:
             "dac": {"bits": draw(st.integers(2, 16)), "range": draw(st.sampled_from(["percentile", "mse", "max"]))},
             "adc": adc,
             "input": {
-                "mode": draw(st.sampled_from(["parallel", "bit-serial"])),
+                "mode": draw(st.sampled_from(["parallel", *([] if whole_codes else ["bit-serial"])])),
                 "digit_bits": draw(st.integers(1, 8)),
                 "sign": draw(st.sampled_from(["twos-complement", "phases"])),
             },

@@ -21,10 +21,12 @@ LEAST_SIGMA = 0.26348e-6 / 25e-6
 
 def worst_sums(layer: Layer) -> tuple[float, int]:
     """The largest magnitude that a part of any sum of a read can have, in grid steps, and its limit."""
-    codes, levels = layer.dac.codes, np.moveaxis(layer.read.levels.astype(np.float64), -2, 0) / layer.read.grid
+    codes, levels = layer.applied, np.moveaxis(layer.read.levels.astype(np.float64), -2, 0) / layer.read.grid
     assert np.array_equal(levels, np.rint(levels))
     partition = layer.read.partition
-    if partition.reference_column:
+    if layer.single_ended:
+        difference = levels  # columns are converted each by itself
+    elif partition.reference_column:
         difference = levels[..., partition.data_columns] - levels[..., partition.reference_columns]
     else:
         difference = levels[:, :, 0] - levels[:, :, 1]

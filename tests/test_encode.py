@@ -209,7 +209,7 @@ def only_layer(program: xbarc.Program) -> Layer:
 
 
 @settings(max_examples=60)
-@given(grouped_weights(), finite_hardware())
+@given(grouped_weights(), finite_hardware(whole_codes=True))
 def test_levels_decode_to_the_weights_within_half_a_step(weight: np.ndarray, hardware: Hardware) -> None:
     groups, rows, columns = weight.shape
     program = xbarc.compile(grouped_model(weight), hardware=hardware)
@@ -234,7 +234,7 @@ def test_unlimited_levels_hold_the_weights_themselves() -> None:
 
 
 @settings(max_examples=120)
-@given(dense_layers(), finite_hardware())
+@given(dense_layers(), finite_hardware(whole_codes=True))
 def test_a_dense_layer_computes_what_its_definition_says(dense: Dense, hardware: Hardware) -> None:
     program = xbarc.compile(dense.model(), hardware=hardware, calibration=dense.x)
     expected = run_slowly(
@@ -248,7 +248,7 @@ def test_a_dense_layer_computes_what_its_definition_says(dense: Dense, hardware:
 
 
 @settings(max_examples=60)
-@given(dense_layers(), finite_hardware())
+@given(dense_layers(), finite_hardware(whole_codes=True))
 def test_converter_ranges_are_what_their_policies_say(dense: Dense, hardware: Hardware) -> None:
     layer = only_layer(xbarc.compile(dense.model(), hardware=hardware, calibration=dense.x))
     signed = bool((dense.x < 0).any())

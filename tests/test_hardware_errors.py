@@ -62,7 +62,8 @@ def error_of(tmp_path: Path, text: str, *overrides: str) -> HardwareError:
             "[zzz]\n[cell]",
             "unknown key zzz",
             3,
-            "the keys of a hardware description are name, description, sources, cell, tile, weights, dac, input, adc and chip",
+            "the keys of a hardware description are name, description, sources, cell, tile, weights, dac, input, adc "
+            "and chip",
         ),
         ("rows = 128\n", "", "tile.rows is missing", 7, "give a whole number from 1 to 65536"),
         ("rows = 128", "rows = 0", "tile.rows cannot be 0", 8, "give a whole number from 1 to 65536"),
@@ -147,7 +148,7 @@ def error_of(tmp_path: Path, text: str, *overrides: str) -> HardwareError:
         (
             "columns = 64",
             'columns = 1\n[weights]\nencoding = "offset"',
-            "tile.columns = 1 has no room for weights beside the reference column of offset encoding",
+            "tile.columns = 1 has no room beside the reference column of offset encoding",
             9,
             "give tile.columns at least 2",
         ),

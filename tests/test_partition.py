@@ -127,7 +127,7 @@ def occupied(layer: Layer, hardware: Hardware) -> dict[str, int]:
     partition, tiles = layer.read.partition, layer.read.tiles
     assert tiles is not None
     slices, polarities = layer.read.levels.shape[:2]
-    offset, layout = hardware.weights.encoding == "offset", hardware.tile.polarity
+    offset, layout = hardware.weights.reference_column, hardware.tile.polarity
     planes = polarities if layout == "unit-cell" else 1
     marks = {
         tile: np.full((hardware.tile.rows, hardware.tile.columns, planes), "edge", dtype="U9")

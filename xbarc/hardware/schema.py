@@ -8,6 +8,7 @@ The words ``"unit"`` and *units* of a column current mean one conductance step t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal, Self
 
@@ -28,7 +29,7 @@ from xbarc.units import format_quantity, parse_quantity
 
 Unlimited = Literal["unlimited"]
 Polarity = Literal["unit-cell", "adjacent-columns", "paired-tiles"]
-Encoding = Literal["differential", "offset"]
+Encoding = Literal["differential", "constant-sum", "offset", "offset-digital", "twos-complement", "biased-flip"]
 ScaleScope = Literal["column", "layer"]
 Subtraction = Literal["analog", "digital"]
 InputMode = Literal["parallel", "bit-serial"]
@@ -101,9 +102,19 @@ class Weights(_Table):
 
     encoding: Encoding = Field(
         default="differential",
-        description="signed weights as pairs of cells, or as one cell with an offset that a reference column takes off",
+        description=(
+            "signed weights as pairs of cells, one of them at level 0 (differential) or both around the middle "
+            "(constant-sum); as one cell with an offset that a reference column (offset) or the digital unit takes off "
+            "(offset-digital); as two's complement with the sign in the first slice (twos-complement); or as ISAAC's "
+            "offset code with columns flipped and a unit column (biased-flip)"
+        ),
     )
-    slices: int = Field(default=1, ge=1, le=16, description="cells that share the digits of one magnitude")
+    slices: int = Field(default=1, ge=1, le=16, description="cells that share the digits of one weight")
+    slice_levels: tuple[Annotated[int, Field(ge=2, le=65536)], ...] | None = Field(
+        default=None,
+        strict=False,
+        description="levels that each slice uses, most significant first; all that a cell has by default",
+    )
     scale: ScaleScope = Field(default="column", description="what has one weight scale: each column, or the layer")
     subtraction: Subtraction = Field(
         default="analog",
@@ -112,8 +123,25 @@ class Weights(_Table):
 
     @property
     def polarities(self) -> int:
-        """Cells a weight and slice: 2 for differential pairs, 1 for offset encoding."""
-        return 2 if self.encoding == "differential" else 1
+        """Cells a weight and slice: 2 for pairs, 1 for other encodings."""
+        return 2 if self.encoding in ("differential", "constant-sum") else 1
+
+    @property
+    def reference_column(self) -> bool:
+        """Whether each column block of a tile ends in a reference column."""
+        return self.encoding in ("offset", "biased-flip")
+
+    def radices(self, levels: int) -> tuple[int, ...]:
+        """Digits that each slice can hold of a weight, in cells of so many levels.
+
+        Of a pair around the middle, half the levels go up and half go down. The sign of two's complement takes two.
+        """
+        given = self.slice_levels or (levels,) * self.slices
+        if self.encoding == "constant-sum":
+            return tuple((each - 1) // 2 + 1 for each in given)
+        if self.encoding == "twos-complement":
+            return (2, *given[1:])
+        return given
 
 
 class Input(_Table):
@@ -197,14 +225,14 @@ class Hardware(_Table):
     @property
     def weight_columns(self) -> int:
         """Columns of weights that one tile holds: what polarities and the reference column leave of its columns."""
-        if self.weights.encoding == "offset":
+        if self.weights.reference_column:
             return self.tile.columns - 1
         return self.tile.columns // 2 if self.tile.polarity == "adjacent-columns" else self.tile.columns
 
     @property
     def magnitude_levels(self) -> int | Unlimited:
-        """Distinct magnitudes (offset codes for offset encoding) that all slices of one polarity hold together."""
-        return "unlimited" if self.cell.levels == "unlimited" else int(self.cell.levels**self.weights.slices)
+        """Distinct magnitudes (codes, for encodings of one cell) that all slices of one polarity hold together."""
+        return "unlimited" if self.cell.levels == "unlimited" else math.prod(self.weights.radices(self.cell.levels))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> Self:
@@ -263,7 +291,23 @@ def _cell_conflicts(hardware: Hardware) -> Iterator[Problem]:
                 what=f"weights.slices = {slices} splits a weight that a cell of unlimited levels holds whole",
                 fix="set weights.slices = 1, or give cell.levels a number",
             )
-    elif cell.levels**slices > 2**16:
+        return
+    given = hardware.weights.slice_levels
+    if given is not None and len(given) != slices:
+        yield Problem(
+            keys=(("weights", "slice_levels"), ("weights", "slices")),
+            what=f"weights.slice_levels lists {len(given)} slices, and weights.slices = {slices}",
+            fix="give each slice its levels",
+        )
+        return
+    if given is not None and max(given) > cell.levels:
+        yield Problem(
+            keys=(("weights", "slice_levels"), ("cell", "levels")),
+            what=f"weights.slice_levels asks for {max(given)} levels of a cell, and cell.levels = {cell.levels}",
+            fix="lower weights.slice_levels, or raise cell.levels",
+        )
+        return
+    if math.prod(hardware.weights.radices(cell.levels)) > 2**16:
         yield Problem(
             keys=(("weights", "slices"), ("cell", "levels")),
             what=f"weights.slices = {slices} of cell.levels = {cell.levels} make more than 65536 levels a weight",
@@ -272,24 +316,19 @@ def _cell_conflicts(hardware: Hardware) -> Iterator[Problem]:
 
 
 def _layout_conflicts(hardware: Hardware) -> Iterator[Problem]:
-    tile, weights = hardware.tile, hardware.weights
-    if weights.encoding == "offset":
-        if hardware.magnitude_levels == 2:
-            yield Problem(
-                keys=(("cell", "levels"), ("weights", "encoding")),
-                what="cell.levels = 2 in one slice leaves an offset code no level beside its middle",
-                fix='give cell.levels or weights.slices a larger number, or set weights.encoding = "differential"',
-            )
+    tile, weights, encoding = hardware.tile, hardware.weights, f'"{hardware.weights.encoding}"'
+    yield from _encoding_conflicts(hardware)
+    if weights.polarities == 1:
         if tile.polarity != "unit-cell":
             yield Problem(
                 keys=(("tile", "polarity"), ("weights", "encoding")),
-                what=f'tile.polarity = "{tile.polarity}" places pairs, and weights.encoding = "offset" has none',
+                what=f'tile.polarity = "{tile.polarity}" places pairs, and weights.encoding = {encoding} has none',
                 fix='set tile.polarity = "unit-cell", or weights.encoding = "differential"',
             )
-        if tile.columns < 2:
+        if tile.columns < 2 and weights.reference_column:
             yield Problem(
                 keys=(("tile", "columns"), ("weights", "encoding")),
-                what="tile.columns = 1 has no room for weights beside the reference column of offset encoding",
+                what=f"tile.columns = 1 has no room beside the reference column of {encoding[1:-1]} encoding",
                 fix="give tile.columns at least 2",
             )
         return
@@ -304,6 +343,35 @@ def _layout_conflicts(hardware: Hardware) -> Iterator[Problem]:
             keys=(("weights", "subtraction"), ("tile", "polarity")),
             what='weights.subtraction = "analog" needs both cells of a pair at one ADC, and paired tiles have one each',
             fix='set weights.subtraction = "digital", or another tile.polarity',
+        )
+
+
+def _encoding_conflicts(hardware: Hardware) -> Iterator[Problem]:
+    weights, keys = hardware.weights, (("weights", "encoding"), ("weights", "subtraction"))
+    offset = weights.encoding in ("offset", "offset-digital", "biased-flip")
+    if offset and hardware.magnitude_levels == 2:
+        yield Problem(
+            keys=(("cell", "levels"), ("weights", "encoding")),
+            what="cell.levels = 2 in one slice leaves an offset code no level beside its middle",
+            fix='give cell.levels or weights.slices a larger number, or set weights.encoding = "differential"',
+        )
+    if weights.encoding == "constant-sum" and hardware.magnitude_levels == 1:
+        yield Problem(
+            keys=(("cell", "levels"), ("weights", "encoding")),
+            what="cell.levels = 2 leaves a pair around the middle no level beside it",
+            fix='give cell.levels at least 3, or set weights.encoding = "differential"',
+        )
+    if weights.encoding == "twos-complement" and (weights.slices < 2 or hardware.cell.levels == "unlimited"):
+        yield Problem(
+            keys=(("weights", "slices"), ("weights", "encoding")),
+            what='weights.encoding = "twos-complement" has its sign in a slice of its own, beside those of the digits',
+            fix="give weights.slices at least 2, and cell.levels a number",
+        )
+    if weights.encoding in ("offset-digital", "twos-complement", "biased-flip") and weights.subtraction == "analog":
+        yield Problem(
+            keys=keys,
+            what=f'weights.encoding = "{weights.encoding}" adds up codes: nothing is subtracted before the ADC',
+            fix='set weights.subtraction = "digital"',
         )
 
 

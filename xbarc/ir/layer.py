@@ -75,31 +75,43 @@ class Layer:
     @property
     def double_sums(self) -> bool:
         """Whether sums of ADC codes can exceed what float32 holds exactly, so that they are taken in float64."""
-        if self.adc.codes is None:
+        if self.adc.codes is None or self.accumulate.unit_correction is not None:
             return True
-        reads = (
-            self.read.partition.row_blocks
-            * float(np.abs(self.accumulate.slice_weights).sum())
-            * float(np.abs(self.digit_weights).sum())
-            * (2 if self.single_ended else 1)
-        )
-        return self.read.double or reads * max(self.adc.codes.high, -self.adc.codes.low) > FLOAT32_EXACT
+        return self.read.double or self.largest_code_sum > FLOAT32_EXACT
+
+    @property
+    def largest_code_sum(self) -> float:
+        """The largest sum of ADC codes that a column can come to; without a range, of what is converted to none."""
+        codes, how = self.adc.codes, self.accumulate.recombination
+        if codes is None:
+            return 0.0
+        each = 2.0 if self.single_ended else 1.0
+        if how is not None:
+            each = 1.0 + float(np.abs(how.references).max(initial=0.0))
+        counted = float(np.abs(self.accumulate.slice_weights).sum()) * float(np.abs(self.digit_weights).sum())
+        return self.read.partition.row_blocks * counted * each * max(codes.high, -codes.low)
 
     def signed_levels(self, levels: np.ndarray | None = None) -> np.ndarray:
         """The layer's matrix as the cells hold it: ``(S, G, K, N)`` int64 (float64 where levels are unlimited).
 
-        Positive minus negative polarity, or column minus reference column; of other ``levels`` of the same shape if
+        Positive minus negative polarity, or column less what stands for zero; of other ``levels`` of the same shape if
         given.
         """
         stack = self.read.levels if levels is None else levels
         partition = self.read.partition
         cells: np.ndarray = stack.astype(np.float64 if stack.dtype.kind == "f" else np.int64)
         columns = cells[..., partition.data_columns]
-        if partition.reference_column:
-            # A short block is padded with level 0, its reference column too: only rows that hold weights are looked at
-            # below.
+        how, offsets = self.accumulate.recombination, self.accumulate.offsets
+        # A short block is padded with level 0, its reference column too: below, only rows with weights are looked at.
+        if how is not None:
+            references = cells[..., partition.reference_columns]
+            columns = columns * how.signs[:, None, :, None] + references * how.references[:, None, :, None]
+        elif partition.reference_column:
             columns = columns - cells[..., partition.reference_columns]
+        elif offsets is not None:
+            columns = columns - offsets.astype(cells.dtype).reshape(-1, 1, 1, 1, 1)
         signed = columns[:, 0] - columns[:, 1] if cells.shape[1] == 2 else columns[:, 0]
+        signed = signed.astype(cells.dtype)
         slices = signed.shape[0]
         rows = signed.reshape(slices, partition.diagonals, -1, partition.diagonal_columns)[
             :, :, : partition.diagonal_rows

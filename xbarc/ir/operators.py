@@ -17,6 +17,7 @@ import onnx
 from xbarc.ir.digits import Digits
 from xbarc.ir.graph import Graph, Operator, Value
 from xbarc.ir.partition import Partition
+from xbarc.ir.recombination import Recombination
 from xbarc.ir.windows import Windows
 
 #: What the basis of a converter's range says where a sample did not get to it: a branch that it never takes.
@@ -139,13 +140,15 @@ class Encoding:
         levels: ``(S, P, G, K, N)``, unsigned integers, or floats in 0..1 where levels are unlimited.
         scale: ``(G * N,)`` float64, weight units per signed level.
         slice_weights: ``(S,)`` float64, most significant slice first.
-        reference_levels: ``(S,)`` levels of the reference column's cells; ``None`` for differential pairs.
+        reference_levels: ``(S,)`` levels of the reference column's cells; ``None`` where there is none.
+        zero_levels: ``(S,)`` levels that stand for the weight zero; ``None``: level 0 does.
     """
 
     levels: np.ndarray
     scale: np.ndarray
     slice_weights: np.ndarray
     reference_levels: np.ndarray | None
+    zero_levels: np.ndarray | None = None
 
 
 @dataclass(eq=False, kw_only=True)
@@ -285,14 +288,23 @@ class Accumulate(Operator):
     """Shift-and-add over slices and polarities, then sum over row blocks: integers.
 
     Attributes:
-        slice_weights: ``(S,)``.
+        slice_weights: ``(S,)``; the sign of two's complement counts negatively.
         subtraction: digital: the codes of the two polarities, or of a column and its reference, are subtracted here.
+        recombination: where columns and reference columns count otherwise.
+        offsets: ``(S,)`` levels that the digital unit takes off for each input code; ``None``: none.
+        unit_correction: ``(D, C)`` float64, current that is taken off a column for each input code, times the sum of
+            the codes of its rows: offsets, and what ``g_min`` adds where nothing else takes it off; ``None``: nothing.
+        correction: the same in ADC codes, on a grid on which all sums are exact; set with the ADC's range.
     """
 
     mnemonic: ClassVar[str] = "accumulate"
 
     slice_weights: np.ndarray
     subtraction: Subtraction
+    recombination: Recombination | None = None
+    offsets: np.ndarray | None = None
+    unit_correction: np.ndarray | None = None
+    correction: np.ndarray | None = None
 
 
 @dataclass(eq=False, kw_only=True)

@@ -30,9 +30,7 @@ def layer_function(layer: Layer, opset: int) -> onnx.FunctionProto:
     """The function of a layer. Layers of equal geometry get equal functions of equal name."""
     body = _Body(opset)
     _write(layer, body)
-    inputs = ["x", "dac_scale", "levels", "adc_lsb", "slice_weights", "output_scale"]
-    if layer.rescale.bias is not None:
-        inputs.append("bias")
+    inputs = ["x", *layer_tensors(layer)]
     digest = hashlib.sha256(b"".join(node.SerializeToString(deterministic=True) for node in body.nodes)).hexdigest()[:8]
     function: onnx.FunctionProto = helper.make_function(
         DOMAIN,
@@ -44,6 +42,18 @@ def layer_function(layer: Layer, opset: int) -> onnx.FunctionProto:
         sorted(layer_attributes(layer)),
     )
     return function
+
+
+def layer_tensors(layer: Layer) -> list[str]:
+    """The tensors that the function of a layer takes after its input, in order."""
+    names = ["dac_scale", "levels", "adc_lsb", "slice_weights", "output_scale"]
+    if layer.rescale.bias is not None:
+        names.append("bias")
+    if layer.accumulate.recombination is not None:
+        names += ["signs", "references"]
+    if layer.accumulate.correction is not None:
+        names.append("correction")
+    return names
 
 
 def layer_attributes(layer: Layer) -> dict[str, Any]:
@@ -64,6 +74,9 @@ def layer_attributes(layer: Layer) -> dict[str, Any]:
     }
     if read.grid is not None:
         attributes["grid"] = read.grid
+    optional = layer_tensors(layer)[5:]
+    if optional not in ([], ["bias"]):
+        attributes["tensors"] = optional
     if read.digits is not None:
         attributes |= {"digits": (read.digits.bits, read.digits.width), "digit_sign": read.digits.sign or "none"}
     if read.windows.rank:
@@ -111,6 +124,7 @@ def _write(layer: Layer, body: _Body) -> None:
         windows = body.pad_last(windows, 2, partition.row_blocks * partition.block_rows - partition.diagonal_rows, elem)
     windows = body("Reshape", [windows, body.ints([-1, partition.stacked, partition.block_rows])])
     windows = body("Transpose", [windows], perm=[1, 0, 2])
+    whole = windows
     if read.digits is not None:  # one digit after the other, as if they were windows: (D, digits x windows, R)
         windows = body("Concat", _split(body, windows, read.digits, elem), axis=1)
 
@@ -131,11 +145,11 @@ def _write(layer: Layer, body: _Body) -> None:
         currents = body.clip(body("Round", [divided]), layer.adc.codes.low, layer.adc.codes.high, elem)
 
     # digital: subtract, shift and add, add over row blocks
-    if read.subtraction == "digital":
-        currents = _subtract(body, layer, currents)
     total_elem = TensorProto.DOUBLE if layer.double_sums else TensorProto.FLOAT
     if total_elem != elem:
         currents = body("Cast", [currents], to=total_elem)
+    if read.subtraction == "digital":
+        currents = _subtract(body, layer, currents)
     weighted = body("Mul", [currents, "slice_weights"])
     slices, down, across = read.levels.shape[0], partition.row_blocks, partition.diagonal_columns
     if read.digits is None:
@@ -146,6 +160,11 @@ def _write(layer: Layer, body: _Body) -> None:
         apart = body.ints([slices, partition.diagonals, down, len(counts), -1, across])
         weighted = body("Mul", [body("Reshape", [weighted, apart]), body.constant(counts)])
         sums = body.reduce_sum(weighted, [0, 2, 3], keepdims=0)
+    if layer.accumulate.correction is not None:
+        total = body("Cast", [body.reduce_sum(whole, [2], keepdims=1)], to=TensorProto.DOUBLE)
+        taken = body("Mul", [total, "correction"])
+        taken = body("Reshape", [taken, body.ints([partition.diagonals, down, -1, across])])
+        sums = body("Sub", [sums, body.reduce_sum(taken, [1], keepdims=0)])
     sums = body("Transpose", [sums], perm=[1, 0, 2])
     sums = body("Reshape", [sums, body.ints([-1, partition.diagonals * partition.diagonal_columns])])
     if partition.diagonals * partition.diagonal_columns > columns:
@@ -203,7 +222,11 @@ def _subtract(body: _Body, layer: Layer, columns: str) -> str:
     if partition.reference_column:
         data = body("Gather", [columns, body.ints(partition.data_columns)], axis=4)
         reference = body("Gather", [columns, body.ints(partition.reference_columns)], axis=4)
-        return body("Sub", [data, reference])
+        if layer.accumulate.recombination is None:
+            return body("Sub", [data, reference])
+        return body("Add", [body("Mul", [data, "signs"]), body("Mul", [reference, "references"])])
+    if layer.read.levels.shape[1] == 1:
+        return columns
     positive = body("Gather", [columns, body.ints([0])], axis=1)
     negative = body("Gather", [columns, body.ints([1])], axis=1)
     return body("Sub", [positive, negative])

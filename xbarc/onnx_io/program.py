@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import helper
 
@@ -32,6 +33,7 @@ from xbarc.ir.operators import (
     TileRead,
 )
 from xbarc.ir.partition import Partition
+from xbarc.ir.recombination import Recombination
 from xbarc.ir.scopes import scopes
 from xbarc.ir.stages import Stage
 from xbarc.ir.verify import verify
@@ -39,7 +41,7 @@ from xbarc.ir.windows import Windows
 from xbarc.onnx_io.bare_model import BareModel
 from xbarc.onnx_io.emit import Emitter, Store, make_model, value_info
 from xbarc.onnx_io.import_graph import import_graph
-from xbarc.onnx_io.layer_function import DOMAIN, DOMAIN_VERSION, layer_attributes, layer_function
+from xbarc.onnx_io.layer_function import DOMAIN, DOMAIN_VERSION, layer_attributes, layer_function, layer_tensors
 from xbarc.onnx_io.node_names import name_nodes
 from xbarc.onnx_io.outside import inside
 
@@ -191,17 +193,27 @@ def _call(emitter: Emitter, layer: Layer, function: str, names: Mapping[Value, s
     columns = partition.stack_columns if single else partition.diagonal_columns
     dtype = np.float64 if read.double else np.float32
     lsb = 1.0 if layer.adc.range is None else layer.adc.range.lsb
-    weights = layer.accumulate.slice_weights.reshape(-1, 1, 1, 1, 1)
-    inputs = [
-        emitter.name(layer.input),
-        emitter.tensor(f"{name}.dac_scale", dac_scale),
-        emitter.shared(f"{name}.levels", read.levels),
-        emitter.tensor(f"{name}.adc_lsb", np.full((1, 1, 1, 1, columns), lsb, dtype=dtype)),
-        emitter.tensor(f"{name}.slice_weights", weights.astype(np.float64 if layer.double_sums else np.float32)),
-        emitter.tensor(f"{name}.output_scale", np.asarray(layer.rescale.scale)),
-    ]
+    accumulate, sums = layer.accumulate, np.float64 if layer.double_sums else np.float32
+    weights = accumulate.slice_weights.reshape(-1, 1, 1, 1, 1)
+    arrays: dict[str, np.ndarray] = {
+        "dac_scale": dac_scale,
+        "levels": read.levels,
+        "adc_lsb": np.full((1, 1, 1, 1, columns), lsb, dtype=dtype),
+        "slice_weights": weights.astype(sums),
+        "output_scale": np.asarray(layer.rescale.scale),
+    }
     if layer.rescale.bias is not None:
-        inputs.append(emitter.tensor(f"{name}.bias", layer.rescale.bias))
+        arrays["bias"] = layer.rescale.bias
+    if accumulate.recombination is not None:
+        how = accumulate.recombination
+        arrays["signs"] = how.signs[:, None, :, None].astype(sums)
+        arrays["references"] = how.references[:, None, :, None].astype(sums)
+    if accumulate.correction is not None:
+        arrays["correction"] = accumulate.correction[:, None]
+    inputs = [emitter.name(layer.input)]
+    for tensor in layer_tensors(layer):
+        add = emitter.shared if tensor == "levels" else emitter.tensor
+        inputs.append(add(f"{name}.{tensor}", arrays[tensor]))
     emitter.node(function, inputs, [name], name=layer.name, domain=DOMAIN, **layer_attributes(layer))
 
 
@@ -216,6 +228,11 @@ def _layer_json(layer: Layer) -> dict[str, Any]:
         "current_range": dataclasses.asdict(layer.adc.range),
         "tiles": layer.read.tiles.tolist(),
         "unit_scale": layer.rescale.unit_scale.tolist(),
+        **{
+            key: array.tolist()
+            for key in ("offsets", "unit_correction")
+            if (array := getattr(layer.accumulate, key)) is not None
+        },
     }
 
 
@@ -249,7 +266,7 @@ def _expand(graph: Graph, call: HostOp, facts: Mapping[str, Any]) -> None:
             pads=tuple(attributes.get("pads", ())),
             auto_pad=attributes["auto_pad"].decode(),
         )
-    name, source = call.name, call.operands[0]
+    name, source, levels = call.name, call.operands[0], array(2)
     dac = Dac(
         name=name,
         operands=[source],
@@ -266,7 +283,7 @@ def _expand(graph: Graph, call: HostOp, facts: Mapping[str, Any]) -> None:
         source=attributes["source"].decode(),
         reason=facts["reason"],
         matrix=facts.get("matrix", name),  # as programs before shared weights have it
-        levels=array(2),
+        levels=levels,
         windows=windows,
         partition=partition,
         subtraction="analog" if subtraction == "analog" else "digital",
@@ -284,12 +301,22 @@ def _expand(graph: Graph, call: HostOp, facts: Mapping[str, Any]) -> None:
         codes=codes("adc_codes"),
         range=dataclasses.replace(current_range, lsb=float(array(3).flat[0])),
     )
+    tensors = [text.decode() for text in attributes.get("tensors", [])] or ["bias"][: len(call.operands) - 6]
+    optional = {tensor: array(6 + index) for index, tensor in enumerate(tensors)}
+    recombination = None
+    if "signs" in optional:
+        recombination = Recombination(_planes(optional["signs"]), _planes(optional["references"]))
+    correction = optional.get("correction")
     accumulate = Accumulate(
         name=name,
         operands=[adc.result],
         results=[Value(f"{name}.sums")],
         slice_weights=array(4).reshape(-1).astype(np.float64),
         subtraction=read.subtraction,
+        recombination=recombination,
+        offsets=_listed(facts, "offsets", levels.dtype),
+        unit_correction=_listed(facts, "unit_correction", np.float64),
+        correction=None if correction is None else correction.reshape(len(correction), -1),
     )
     old = call.results[0]
     rescale = Rescale(
@@ -298,11 +325,21 @@ def _expand(graph: Graph, call: HostOp, facts: Mapping[str, Any]) -> None:
         results=[Value(old.hint, old.type)],
         unit_scale=np.array(facts["unit_scale"], dtype=np.float64),
         scale=array(5),
-        bias=array(6) if len(call.operands) > 6 else None,
+        bias=optional.get("bias"),
     )
     for operator in (dac, read, adc, accumulate):
         graph.add(operator)
     graph.replace(call, rescale)
+
+
+def _planes(array: np.ndarray) -> np.ndarray:
+    """``(S, 1, D, 1, C)`` as ``(S, D, C)``."""
+    found: np.ndarray = array[:, 0, :, 0].astype(np.float64)
+    return found
+
+
+def _listed(facts: Mapping[str, Any], key: str, dtype: npt.DTypeLike) -> np.ndarray | None:
+    return np.array(facts[key], dtype=dtype) if key in facts else None
 
 
 def _read_digits(attributes: Mapping[str, Any]) -> Digits | None:
