@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from xbarc.hardware.schema import Adc as AdcDescription
+from xbarc.hardware.tables import Adc as AdcDescription
 from xbarc.ir.executor import Batch, Executor
 from xbarc.ir.graph import Graph, Value
 from xbarc.ir.layer import Layer, layers
@@ -85,7 +85,7 @@ class CalibrateAdc:
 
 def current_bounds(layer: Layer) -> tuple[float, float]:
     """The smallest and the largest current that any column of any block can give, over all admissible input codes."""
-    codes = layer.dac.codes or CodeRange(-1, 1)
+    codes = layer.applied or CodeRange(-1, 1)
     partition = layer.read.partition
     lowest = highest = 0.0
     for slice_levels in layer.read.levels:

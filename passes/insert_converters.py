@@ -9,6 +9,7 @@ import numpy as np
 
 from xbarc.errors import InternalError
 from xbarc.hardware.schema import Hardware
+from xbarc.ir.digits import Digits
 from xbarc.ir.graph import Graph, Value
 from xbarc.ir.layer import FLOAT32_EXACT
 from xbarc.ir.operators import Accumulate, Adc, CodeRange, Dac, Encoding, MatVec, Rescale, TileRead
@@ -55,6 +56,8 @@ class InsertConverters:
         if product.matrix in stacks:
             stacks[product.matrix] = levels
         analog = hardware.weights.subtraction == "analog"
+        digits = _digits(hardware, codes)
+        applied = codes if digits is None else CodeRange(0, digits.high)
         step = 1.0 if hardware.cell.levels == "unlimited" else 1.0 / (hardware.cell.levels - 1)
         # Where nothing is rounded before the subtraction, what g_min adds to both sides cancels.
         cancels = analog or hardware.adc.bits == "unlimited"
@@ -85,14 +88,16 @@ class InsertConverters:
             subtraction=hardware.weights.subtraction,
             pedestal=float(np.float32(pedestal)),  # as the program's file holds it
             grid=None if levels.dtype.kind == "f" else 1.0,
-            double=codes is None
+            digits=digits,
+            double=applied is None
             or hardware.cell.levels == "unlimited"
             or not _exact_in_float32(
-                levels, partition, codes, highest=hardware.cell.levels - 1, pedestal=pedestal != 0.0
+                levels, partition, applied, highest=hardware.cell.levels - 1, pedestal=pedestal != 0.0
             ),
         )
         bits = hardware.adc.bits
-        signed = analog or found.signed
+        # Digits are never negative, whatever the sign of their code.
+        signed = analog or (found.signed and digits is None)
         adc = Adc(
             name=name,
             operands=[read.result],
@@ -140,6 +145,15 @@ def stack_levels(encoding: Encoding, partition: Partition) -> np.ndarray:
             first = data[place * columns + start]
             part[..., first : first + size] = encoding.levels[:, :, group, :, start : start + size]
     return stack.reshape(slices, polarities, partition.stacked, partition.block_rows, partition.stack_columns)
+
+
+def _digits(hardware: Hardware, codes: CodeRange | None) -> Digits | None:
+    """How codes are applied; ``None``: whole."""
+    if codes is None or hardware.input.mode == "parallel":
+        return None
+    bits = codes.high.bit_length()
+    sign = hardware.input.sign if codes.low < 0 else None
+    return Digits(bits, min(hardware.input.digit_bits, bits), sign)
 
 
 def _exact_in_float32(

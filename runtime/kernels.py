@@ -67,6 +67,31 @@ def gather_windows(codes, first, count, image_size, window_offset, row_offset, p
 
 
 @_compile
+def take_digit(codes, source, bits, shift, width, digit):  # type: ignore[no-untyped-def]
+    """One digit of every code: ``width`` bits from bit ``shift`` on.
+
+    Args:
+        codes: integers as floating-point numbers, of any shape, flat.
+        source: 0 the code, 1 its two's complement without the sign, 2 the sign, 3 positive codes, 4 the magnitudes of
+            negative ones.
+        bits: of a code without its sign.
+        digit: where they go, as flat.
+    """
+    mask = (1 << width) - 1
+    for place in range(codes.shape[0]):
+        code = np.int64(codes[place])
+        if source == 1 and code < 0:
+            code += 1 << bits
+        elif source == 2:
+            code = np.int64(code < 0)
+        elif source == 3:
+            code = max(code, 0)
+        elif source == 4:
+            code = max(-code, 0)
+        digit[place] = (code >> shift) & mask
+
+
+@_compile
 def add_pedestal(panel, currents, pedestal):  # type: ignore[no-untyped-def]
     """Add what the ``g_min`` of every cell carries: ``pedestal`` units for each input code."""
     for window in range(currents.shape[0]):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xbarc.ir.digits import Digits
 from xbarc.ir.layer import Layer
 from xbarc.ir.operators import CodeRange
 from xbarc.ir.windows import Windows
@@ -67,6 +68,7 @@ class LayerPlan:
         windows, channels: geometry of the input.
         sample_axis: of the input; ``None`` where windows mix samples.
         columns: outputs a window.
+        digits: the reads of a window; ``None``: one, of the whole code.
         dac_codes, dac_scale: input conversion; no codes: unlimited.
         adc_codes, lsb: output conversion.
         dtype: of codes, levels and currents: float32 where all sums are exact in it, otherwise float64.
@@ -85,6 +87,7 @@ class LayerPlan:
     channels: int
     sample_axis: int | None
     columns: int
+    digits: Digits | None
     dac_codes: CodeRange | None
     dac_scale: float
     adc_codes: CodeRange | None
@@ -121,6 +124,7 @@ def layer_plan(layer: Layer, *, convert_outputs: bool = True, noise: LayerNoise 
         channels=partition.groups * partition.rows // read.windows.kernel_size,
         sample_axis=layer.dac.sample_axis,
         columns=columns,
+        digits=read.digits,
         dac_codes=layer.dac.codes,
         dac_scale=layer.dac.scale,
         adc_codes=layer.adc.codes if convert else None,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
+from typing import Final
 
 import numpy as np
 
 from xbarc.errors import DataError
+from xbarc.ir.digits import Digits, DigitSource
 from xbarc.runtime import kernels
 from xbarc.runtime.layer_plan import Diagonal, LayerPlan
 from xbarc.runtime.read_noise import LayerReads
@@ -18,6 +20,8 @@ from xbarc.runtime.read_noise import LayerReads
 #: Called with pieces ``(windows, columns)`` of the currents of any block.
 CurrentVisitor = Callable[[np.ndarray], None]
 
+#: As :func:`xbarc.runtime.kernels.take_digit` numbers them.
+_SOURCES: Final[tuple[DigitSource, ...]] = ("code", "complement", "sign", "positive", "negative")
 _CACHED = 2**18  # input codes that are worked on together
 
 
@@ -189,18 +193,32 @@ def _run_panels(
                 panel = inputs.reshape(-1, heights[down])
                 rows = row_offset[block.rows[0] : block.rows[1]]
                 kernels.gather_windows(codes, first, count, image_size, window_offset, rows, panel)
-                for read, (matrix, weight) in enumerate(zip(block.matrices, block.weights, strict=True)):
-                    np.matmul(inputs, matrix, out=stack)  # one product a panel
-                    if plan.pedestal:
-                        kernels.add_pedestal(panel, currents, plan.dtype.type(plan.pedestal))
-                    if reads is not None:
-                        reads.add((across, down, read), block, inputs, currents, first, count)
-                    if visit is not None:
-                        visit(_data(plan, diagonal, currents[:count]))
-                    _accumulate(plan, currents, count, weight, sums)
+                for number, (applied, worth) in enumerate(_applied(plan.digits, inputs)):
+                    for read, (matrix, weight) in enumerate(zip(block.matrices, block.weights, strict=True)):
+                        np.matmul(applied, matrix, out=stack)  # one product a panel
+                        if plan.pedestal:
+                            lines = applied.reshape(-1, heights[down])
+                            kernels.add_pedestal(lines, currents, plan.dtype.type(plan.pedestal))
+                        if reads is not None:
+                            reads.add((across, down, read, number), block, applied, currents, first, count)
+                        if visit is not None:
+                            visit(_data(plan, diagonal, currents[:count]))
+                        _accumulate(plan, currents, count, weight * worth, sums)
             kernels.rescale(
                 sums, first, count, y.shape[2], diagonal.first_column, diagonal.columns, plan.scale, plan.bias, y
             )
+
+
+def _applied(digits: Digits | None, codes: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
+    """What is applied to the rows in each read of some windows, and what that counts in the code."""
+    if digits is None:
+        yield codes, 1
+        return
+    applied = np.empty_like(codes)
+    for digit in digits.reads:
+        source = _SOURCES.index(digit.source)
+        kernels.take_digit(codes.reshape(-1), source, digits.bits, digit.shift, digit.width, applied.reshape(-1))
+        yield applied, digit.weight
 
 
 def _data(plan: LayerPlan, diagonal: Diagonal, currents: np.ndarray) -> np.ndarray:

@@ -39,24 +39,31 @@ class LayerReads:
         self._words = window_words(plan, shape, windows, first_sample)
         self._converters = float((noise.adc_noise_lsb * plan.lsb) ** 2 if plan.adc_codes else 0.0)
         self._keys = {
-            (diagonal, block, read, side): Key.stream(
-                noise.seed, "read", plan.name, diagonal, block, read, side, *again
+            (diagonal, block, read, digit, side): Key.stream(
+                noise.seed, "read", plan.name, diagonal, block, read, *([digit] if plan.digits else []), side, *again
             )
             for diagonal, part in enumerate(plan.diagonals)
             for block in range(len(part.blocks))
             for read in range(len(part.blocks[block].matrices))
+            for digit in range(1 if plan.digits is None else len(plan.digits.reads))
             for side in ("column", "reference")
         }
 
     def add(
-        self, place: tuple[int, int, int], block: Block, panel: np.ndarray, currents: np.ndarray, first: int, count: int
+        self,
+        place: tuple[int, int, int, int],
+        block: Block,
+        panel: np.ndarray,
+        currents: np.ndarray,
+        first: int,
+        count: int,
     ) -> None:
         """Add the noise of one read to its currents.
 
         Args:
-            place: diagonal, row block and matrix.
+            place: diagonal, row block, matrix and digit.
             block: the matrices.
-            panel: input codes, ``(panels, windows a panel, rows)``.
+            panel: what is applied, ``(panels, windows a panel, rows)``.
             currents: ``(windows of all panels, columns)``.
             first, count: which windows of the batch these are.
         """

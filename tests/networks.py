@@ -225,7 +225,7 @@ def matmuls(draw: Draw, dtype: type = np.float32) -> Case:
 
 @st.composite
 def finite_hardware(draw: Draw) -> Hardware:
-    """Hardware of finite resolution: every encoding, layout and range policy; tiles so small that layers are cut."""
+    """Hardware of finite resolution: every encoding, layout, input and range policy; tiles so small that layers are cut."""
     slices = draw(st.integers(1, 4))
     encoding = draw(st.sampled_from(["differential", "offset"]))
     fewest = 3 if encoding == "offset" and slices == 1 else 2
@@ -253,5 +253,10 @@ def finite_hardware(draw: Draw) -> Hardware:
             },
             "dac": {"bits": draw(st.integers(2, 16)), "range": draw(st.sampled_from(["percentile", "mse", "max"]))},
             "adc": adc,
+            "input": {
+                "mode": draw(st.sampled_from(["parallel", "bit-serial"])),
+                "digit_bits": draw(st.integers(1, 8)),
+                "sign": draw(st.sampled_from(["twos-complement", "phases"])),
+            },
         }
     )

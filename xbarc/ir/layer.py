@@ -9,7 +9,7 @@ import numpy as np
 
 from xbarc.errors import InternalError
 from xbarc.ir.graph import Graph, Operator, Value
-from xbarc.ir.operators import Accumulate, Adc, Dac, Rescale, TileRead
+from xbarc.ir.operators import Accumulate, Adc, CodeRange, Dac, Rescale, TileRead
 from xbarc.ir.scopes import bodies
 
 #: float32 holds every integer up to this one exactly.
@@ -54,6 +54,16 @@ class Layer:
         return self.read.subtraction == "digital"
 
     @property
+    def applied(self) -> CodeRange | None:
+        """What one read applies to a row: a whole code or a digit; ``None``: any number."""
+        return self.dac.codes if self.read.digits is None else CodeRange(0, self.read.digits.high)
+
+    @property
+    def digit_weights(self) -> tuple[int, ...]:
+        """What each read of a window counts."""
+        return (1,) if self.read.digits is None else tuple(digit.weight for digit in self.read.digits.reads)
+
+    @property
     def unquantised(self) -> str | None:
         """Why the layer's products are not sums of integers; ``None`` where they are."""
         if self.dac.codes is None:
@@ -69,7 +79,8 @@ class Layer:
             return True
         reads = (
             self.read.partition.row_blocks
-            * float(self.accumulate.slice_weights.sum())
+            * float(np.abs(self.accumulate.slice_weights).sum())
+            * float(np.abs(self.digit_weights).sum())
             * (2 if self.single_ended else 1)
         )
         return self.read.double or reads * max(self.adc.codes.high, -self.adc.codes.low) > FLOAT32_EXACT

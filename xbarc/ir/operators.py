@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import onnx
 
+from xbarc.ir.digits import Digits
 from xbarc.ir.graph import Graph, Operator, Value
 from xbarc.ir.partition import Partition
 from xbarc.ir.windows import Windows
@@ -223,11 +224,16 @@ class TileRead(Operator):
         windows: where windows lie in the codes.
         partition: how the layer's matrix is cut.
         subtraction: analog: the currents of the two polarities, or of a column and its reference, are subtracted here.
+        digits: how codes are applied one digit after the other; ``None``: whole, at once.
         pedestal: units per input code that ``g_min`` adds to a single-ended read; 0 where it cancels.
         double: whether sums can exceed what float32 holds exactly, so that products are taken in float64.
         grid: what the levels are whole multiples of: 1 in a program, a fraction of it on a written chip; ``None`` where
             targets are not quantised.
-        tiles: ``(S, P, D, column blocks)`` physical tile of each block; ``None`` before placement.
+        copies: how often the chip holds the cells, so that windows can be read side by side.
+        tiles: ``(S, P, D, column blocks)`` physical tile of each block of the first copy; ``None`` before placement.
+        replicas: ``(copies - 1, S, P, D, column blocks)``, the tiles of the others; ``None`` before placement.
+        origins: ``(copies, S, P, D, column blocks, 2)`` row and column of the tile where each block begins; ``None``:
+            every block at the first ones.
     """
 
     mnemonic: ClassVar[str] = "tile_read"
@@ -241,8 +247,12 @@ class TileRead(Operator):
     subtraction: Subtraction
     pedestal: float
     double: bool
+    digits: Digits | None = None
     grid: float | None = 1.0
+    copies: int = 1
     tiles: np.ndarray | None = None
+    replicas: np.ndarray | None = None
+    origins: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,13 +129,19 @@ def _read(operator: TileRead) -> Iterator[tuple[str, str]]:
     yield "levels", f"{_shape(operator.levels)} {_digest(operator.levels)}"
     yield from _windows(operator.windows)
     yield "subtraction", operator.subtraction
+    if operator.digits is not None:
+        yield "digits", f"{len(operator.digits.reads)} of {operator.digits.width} bits"
     if operator.pedestal:
         yield "pedestal", _number(operator.pedestal)
     if operator.grid not in (None, 1.0):
         yield "grid", _number(operator.grid)
     yield "sums", "float64" if operator.double else "float32"
+    if operator.copies > 1:
+        yield "copies", str(operator.copies)
     if operator.tiles is not None:
         yield "tiles", f"{operator.tiles.min()}..{operator.tiles.max()}"
+    if operator.origins is not None:
+        yield "origins", _digest(operator.origins)
 
 
 def _adc(operator: Adc) -> Iterator[tuple[str, str]]:

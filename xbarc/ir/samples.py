@@ -19,7 +19,8 @@ from xbarc.ir.sample_inputs import hold_samples
 from xbarc.ir.sample_loops import COUNT, MIXED, SampleAxis, control_axes
 from xbarc.ir.types import Dim
 
-_ELEMENTWISE = frozenset(
+#: Operators whose results each depend on the entries at one place of their inputs.
+ELEMENTWISE = frozenset(
     """Abs Acos Acosh Add And Asin Asinh Atan Atanh BitShift Cast CastLike Ceil Celu Clip Cos Cosh DequantizeLinear Div
     Dropout Elu Equal Erf Exp Floor Gelu Greater GreaterOrEqual HardSigmoid HardSwish Identity IsInf IsNaN LeakyRelu
     Less LessOrEqual Log Max Mean Min Mish Mod Mul Neg Not Or PRelu Pow QuantizeLinear Reciprocal Relu Round Selu
@@ -147,7 +148,7 @@ def _host_axis(operator: HostOp, values: Sequence[Value], axes: Sequence[SampleA
         others = {None}  # a shape moves no number from one sample to another
     if COUNT in (axis, *others):
         return MIXED
-    if kind in _ELEMENTWISE or kind in foreign.ELEMENTWISE:
+    if kind in ELEMENTWISE or kind in foreign.ELEMENTWISE:
         return _broadcast_axis(shapes, axes)
     if kind in _IMAGEWISE:
         # The largest of a pool is told by its place in the whole batch.

@@ -18,6 +18,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from xbarc.ir.digits import Digits, DigitSource
 from xbarc.ir.layer import Layer
 from xbarc.ir.windows import Windows
 
@@ -63,6 +64,8 @@ def layer_attributes(layer: Layer) -> dict[str, Any]:
     }
     if read.grid is not None:
         attributes["grid"] = read.grid
+    if read.digits is not None:
+        attributes |= {"digits": (read.digits.bits, read.digits.width), "digit_sign": read.digits.sign or "none"}
     if read.windows.rank:
         attributes |= {
             "kernel_shape": read.windows.kernel,
@@ -108,6 +111,8 @@ def _write(layer: Layer, body: _Body) -> None:
         windows = body.pad_last(windows, 2, partition.row_blocks * partition.block_rows - partition.diagonal_rows, elem)
     windows = body("Reshape", [windows, body.ints([-1, partition.stacked, partition.block_rows])])
     windows = body("Transpose", [windows], perm=[1, 0, 2])
+    if read.digits is not None:  # one digit after the other, as if they were windows: (D, digits x windows, R)
+        windows = body("Concat", _split(body, windows, read.digits, elem), axis=1)
 
     # tile reads: one product over the stack, (S, P, D, windows, C)
     cells = "levels" if _held_as(layer) == elem else body("Cast", ["levels"], to=elem)
@@ -132,9 +137,15 @@ def _write(layer: Layer, body: _Body) -> None:
     if total_elem != elem:
         currents = body("Cast", [currents], to=total_elem)
     weighted = body("Mul", [currents, "slice_weights"])
-    slices = read.levels.shape[0]
-    apart = body.ints([slices, partition.diagonals, partition.row_blocks, -1, partition.diagonal_columns])
-    sums = body.reduce_sum(body("Reshape", [weighted, apart]), [0, 2], keepdims=0)
+    slices, down, across = read.levels.shape[0], partition.row_blocks, partition.diagonal_columns
+    if read.digits is None:
+        apart = body.ints([slices, partition.diagonals, down, -1, across])
+        sums = body.reduce_sum(body("Reshape", [weighted, apart]), [0, 2], keepdims=0)
+    else:
+        counts = np.array(layer.digit_weights, dtype=helper.tensor_dtype_to_np_dtype(total_elem)).reshape(-1, 1, 1)
+        apart = body.ints([slices, partition.diagonals, down, len(counts), -1, across])
+        weighted = body("Mul", [body("Reshape", [weighted, apart]), body.constant(counts)])
+        sums = body.reduce_sum(weighted, [0, 2, 3], keepdims=0)
     sums = body("Transpose", [sums], perm=[1, 0, 2])
     sums = body("Reshape", [sums, body.ints([-1, partition.diagonals * partition.diagonal_columns])])
     if partition.diagonals * partition.diagonal_columns > columns:
@@ -154,6 +165,31 @@ def _write(layer: Layer, body: _Body) -> None:
     images = body("Slice", [shape, body.ints([0]), body.ints([1]), body.ints([0])])
     y = body("Reshape", [y, body("Concat", [images, *sizes, body.ints([columns])], axis=0)])
     body("Transpose", [y], perm=[0, rank + 1, *range(1, rank + 1)], output="y")
+
+
+def _split(body: _Body, codes: str, digits: Digits, elem: int) -> list[str]:
+    """The digits of codes, each of the codes' shape: exact, since all numbers are small integers and powers of two."""
+
+    def part(source: DigitSource) -> str:
+        match source:
+            case "code":
+                return codes
+            case "positive":
+                return body("Relu", [codes])
+            case "negative":
+                return body("Relu", [body("Neg", [codes])])
+        sign = body("Cast", [body("Less", [codes, body.scalar(0, elem)])], to=elem)
+        if source == "sign":
+            return sign
+        return body("Add", [codes, body("Mul", [sign, body.scalar(2**digits.bits, elem)])])
+
+    parts = {source: part(source) for source in dict.fromkeys(digit.source for digit in digits.reads)}
+    found = []
+    for digit in digits.reads:
+        shifted = body("Floor", [body("Mul", [parts[digit.source], body.scalar(2.0**-digit.shift, elem)])])
+        above = body("Floor", [body("Mul", [shifted, body.scalar(2.0**-digit.width, elem)])])
+        found.append(body("Sub", [shifted, body("Mul", [above, body.scalar(2**digit.width, elem)])]))
+    return found
 
 
 def _held_as(layer: Layer) -> int:

@@ -13,6 +13,7 @@ import onnx
 from onnx import helper
 
 from xbarc.errors import InternalError, ProgramError
+from xbarc.ir.digits import Digits
 from xbarc.ir.graph import Graph, Value
 from xbarc.ir.layer import Layer, layer_of
 from xbarc.ir.naming import unique_names
@@ -203,7 +204,7 @@ def _call(emitter: Emitter, layer: Layer, function: str, names: Mapping[Value, s
 
 
 def _layer_json(layer: Layer) -> dict[str, Any]:
-    if layer.adc.range is None or layer.read.tiles is None:
+    if layer.adc.range is None or layer.read.tiles is None or layer.read.replicas is None:
         raise InternalError(f"layer {layer.name!r} is not ready to be stored")
     return {
         "reason": layer.read.reason,
@@ -212,6 +213,8 @@ def _layer_json(layer: Layer) -> dict[str, Any]:
         "input_range": dataclasses.asdict(layer.dac.input_range),
         "current_range": dataclasses.asdict(layer.adc.range),
         "tiles": layer.read.tiles.tolist(),
+        "replicas": layer.read.replicas.tolist(),
+        "origins": None if layer.read.origins is None else layer.read.origins.tolist(),
         "unit_scale": layer.rescale.unit_scale.tolist(),
     }
 
@@ -247,6 +250,10 @@ def _expand(graph: Graph, call: HostOp, facts: Mapping[str, Any]) -> None:
             auto_pad=attributes["auto_pad"].decode(),
         )
     name, source = call.name, call.operands[0]
+    tiles = np.array(facts["tiles"], dtype=np.int32)
+    # Programs of before copies have none.
+    replicas = np.array(facts.get("replicas", []), dtype=np.int32).reshape(-1, *tiles.shape)
+    origins = facts.get("origins")
     dac = Dac(
         name=name,
         operands=[source],
@@ -269,8 +276,12 @@ def _expand(graph: Graph, call: HostOp, facts: Mapping[str, Any]) -> None:
         subtraction="analog" if subtraction == "analog" else "digital",
         pedestal=float(attributes["pedestal"]),
         double=attributes["sums"] == b"float64",
+        digits=_read_digits(attributes),
         grid=attributes.get("grid"),
-        tiles=np.array(facts["tiles"], dtype=np.int32),
+        copies=len(replicas) + 1,
+        tiles=tiles,
+        replicas=replicas,
+        origins=None if origins is None else np.array(origins, dtype=np.int32),
     )
     current_range = CurrentRange(**facts["current_range"])
     adc = Adc(
@@ -299,6 +310,21 @@ def _expand(graph: Graph, call: HostOp, facts: Mapping[str, Any]) -> None:
     for operator in (dac, read, adc, accumulate):
         graph.add(operator)
     graph.replace(call, rescale)
+
+
+def _read_digits(attributes: Mapping[str, Any]) -> Digits | None:
+    if "digits" not in attributes:
+        return None
+    bits, width = attributes["digits"]
+    match attributes["digit_sign"]:
+        case b"none":
+            return Digits(bits, width, None)
+        case b"phases":
+            return Digits(bits, width, "phases")
+        case b"twos-complement":
+            return Digits(bits, width, "twos-complement")
+        case other:
+            raise ValueError(f"codes are signed by {other!r}")
 
 
 def _drop_copies(graph: Graph) -> None:
