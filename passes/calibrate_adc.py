@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from xbarc.hardware.schema import Adc as AdcDescription
+from xbarc.hardware.tables import Adc as AdcDescription
 from xbarc.ir.executor import Batch, Executor
 from xbarc.ir.graph import Graph, Value
 from xbarc.ir.layer import Layer, layers

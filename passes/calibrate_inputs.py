@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from xbarc.hardware.schema import Dac
+from xbarc.hardware.tables import Dac
 from xbarc.ir.bounds import UNBOUNDED, Bounds, bounds
 from xbarc.ir.executor import Batch, Executor
 from xbarc.ir.graph import Graph, Value

@@ -10,7 +10,8 @@ from typing import ClassVar
 import numpy as np
 
 from xbarc.errors import InternalError
-from xbarc.hardware.schema import Cell, Weights
+from xbarc.hardware.tables import Cell
+from xbarc.hardware.weights import Weights
 from xbarc.ir.graph import Graph
 from xbarc.ir.operators import Encoding
 from xbarc.ir.scopes import products

@@ -262,16 +262,18 @@ def _faults(layer: Layer, key: Key, *, adjacent: bool) -> np.ndarray:
     polarities = levels.shape[1]
     out = np.empty(levels.shape, dtype=np.float32)
     rows = np.arange(partition.block_rows, dtype=np.uint32)
+    origins = np.zeros((*tiles.shape, 2), dtype=np.int32) if layer.read.origins is None else layer.read.origins[0]
     for slice_, polarity, place, block in np.ndindex(tiles.shape):
         tile = np.full_like(rows, tiles[slice_, polarity, place, block])
         part = out[slice_, polarity, place, :, block * step : (block + 1) * step]
-        row_words = np.stack([tile, rows], axis=1)
+        first_row, first_column = (int(number) for number in origins[slice_, polarity, place, block])
+        row_words = np.stack([tile, rows + np.uint32(first_row)], axis=1)
         if adjacent and polarities == 2:
             pairs = np.empty((len(rows), 2 * part.shape[1]), dtype=np.float32)
-            fill_uniforms(pairs, key, row_words, 0, 0)
+            fill_uniforms(pairs, key, row_words, 0, first_column)
             part[:] = pairs[:, polarity::2]
         else:
             # The cells of a pair at one site are told apart by the plane; two tiles, by the tile.
             shares = polarities == 2 and tiles[slice_, 0, place, block] == tiles[slice_, 1, place, block]
-            fill_uniforms(part, key, row_words, polarity if shares else 0, 0)
+            fill_uniforms(part, key, row_words, polarity if shares else 0, first_column)
     return out

@@ -229,6 +229,13 @@ def test_a_chip_that_is_too_small(command: Command, source: Path) -> None:
     assert "--host" in said
 
 
+def test_a_replication_that_does_not_exist(command: Command, source: Path) -> None:
+    for word in ("0", "-1", "most", "1.5"):
+        refused(command, "compile", source, "--replicate", word, code=2, says=f"--replicate cannot be '{word}'")
+    unlimited = ("--replicate", "balance", "--set", "chip.tiles=unlimited")
+    refused(command, "compile", source, *unlimited, code=2, says="the chip has unlimited tiles")
+
+
 def change_metadata(program: Path, change: Callable[[dict[str, object]], object]) -> Path:
     model = onnx.load(program)
     entry = next(entry for entry in model.metadata_props if entry.key == "ai.xbarc.program")

@@ -16,7 +16,7 @@ from networks import network, node
 
 import xbarc
 from xbarc.devices.catalogue import DEVICES
-from xbarc.hardware.load import preset_names
+from xbarc.hardware.load import load_hardware, preset_names
 from xbarc.hardware.schema import Hardware
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,6 +29,7 @@ COMMANDS = (
     ["inspect"],
     ["hardware", "list"],
     ["hardware", "show"],
+    ["hardware", "new"],
     ["device", "list"],
     ["device", "show"],
 )
@@ -297,6 +298,29 @@ def test_hardware_is_listed_and_shown(command: Command) -> None:
     assert re.search(r"(?m)^adc\.bits +5 +resolution of an output code$", ran.out)
 
 
+def test_hardware_shows_what_follows_beside_what_was_published(command: Command) -> None:
+    out = " ".join(command("hardware", "show", "puma").out.split())
+    assert "peak 31.4 TOPS 52.3 TOPS 2 x weights / product_time" in out
+    assert "For 52.3 a product would have to take 1383 ns." in out
+    assert re.search(r"mvmu core 2 19\.09 mW 0\.0116 mm2", out)
+    derived = command("hardware", "show", "puma", "--json").json()["derived"]["peak"]
+    assert derived["published"] == 52.3e12
+    assert derived["value"] == pytest.approx(31.4e12, rel=1e-3)
+
+
+def test_a_new_hardware_file_loads_and_is_not_overwritten(command: Command, models_dir: Path) -> None:
+    assert command("hardware", "new", "-o", "mine.toml").code == 0
+    text = Path("mine.toml").read_text("utf-8")
+    assert load_hardware("mine.toml").to_dict() == load_hardware("generic-pcm").to_dict() | {"name": "mine"}
+    ran = command("hardware", "new", "-o", "mine.toml", "--from", "isaac")
+    assert ran.code == 2
+    assert "the file mine.toml exists" in ran.err
+    assert Path("mine.toml").read_text("utf-8") == text
+    assert command("hardware", "new", "--set", "adc.bits=6").out.count("bits = 6\n") == 1
+    ran = command("compile", models_dir / "digits_mlp.onnx", "--hardware", "mine.toml", "--json")
+    assert ran.json()["hardware"] == "mine"
+
+
 def test_devices_are_listed_and_shown(command: Command) -> None:
     listed = command("device", "list", "--json").json()["devices"]
     assert [entry["name"] for entry in listed] == list(DEVICES)
@@ -329,6 +353,7 @@ def test_plain_output_has_neither_boxes_nor_colours_and_fits_the_page(
         ["eval", program, "--data", models_dir / "digits_test.npz"],
         ["eval", program, "--data", models_dir / "digits_test.npz", "--device", "pcm", "--chips", 2],
         ["hardware", "show", "generic-pcm"],
+        ["hardware", "show", "isaac"],
         ["hardware", "list"],
         ["device", "show", "generic"],
         ["device", "list"],

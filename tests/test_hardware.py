@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xbarc.hardware.derived import derived_figures
 from xbarc.hardware.describe import describe
 from xbarc.hardware.load import load_hardware, preset_names
 from xbarc.hardware.schema import Hardware
+from xbarc.hardware.starting_file import starting_file
 from xbarc.units import format_quantity
 
 CHIP = """\
@@ -47,7 +49,17 @@ def values_of(**tables: dict[str, object]) -> dict[str, Any]:
 
 
 def test_presets_are_listed_and_bear_their_names() -> None:
-    assert preset_names() == ["exact", "generic-pcm"]
+    assert preset_names() == [
+        "exact",
+        "generic-pcm",
+        "generic-reram-128",
+        "hermes",
+        "isaac",
+        "neurram",
+        "puma",
+        "rpu-4096",
+        "sonos-1152",
+    ]
     for name in preset_names():
         assert load_hardware(name).name == name
 
@@ -87,7 +99,10 @@ def test_a_small_description_is_completed_with_the_documented_defaults() -> None
         "dac": {"bits": 8, "range": "percentile", "percentile": 99.99},
         "input": {"mode": "parallel", "digit_bits": 1, "sign": "twos-complement"},
         "adc": {"bits": 8, "range": "percentile", "percentile": 99.98, "noise_lsb": 0.0},
+        "core": {"tiles": 1},
+        "network": {},
         "chip": {"tiles": "unlimited"},
+        "components": {},
     }
 
 
@@ -106,6 +121,24 @@ def test_polarity_and_encoding_set_what_a_tile_holds(
 ) -> None:
     hardware = Hardware.from_dict(values_of(tile=tile, weights=weights))
     assert (hardware.weights.polarities, hardware.weight_columns) == (polarities, weight_columns)
+
+
+def test_a_mesh_sets_the_tiles_of_the_chip() -> None:
+    mesh = {"mesh_rows": 3, "mesh_columns": 5}
+    assert Hardware.from_dict(values_of(core={"tiles": 4}, chip=mesh)).chip_tiles == 60
+    assert Hardware.from_dict(values_of(core={"tiles": 4}, chip=mesh | {"tiles": 60})).chip_tiles == 60
+    assert Hardware.from_dict(values_of(core={"tiles": 4}, chip={"tiles": 8})).chip_tiles == 8
+    assert Hardware.from_dict(values_of()).chip_tiles == "unlimited"
+
+
+def test_a_description_without_the_tables_of_today_is_read() -> None:
+    """Programs that were compiled before hold such ones."""
+    before = {
+        name: table
+        for name, table in Hardware.from_dict(values_of()).to_dict().items()
+        if name not in ("input", "core", "network", "components")
+    }
+    assert Hardware.from_dict(before) == Hardware.from_dict(values_of())
 
 
 def test_levels_and_slices_set_steps_and_magnitudes() -> None:
@@ -144,18 +177,17 @@ def test_descriptions_do_not_change_and_can_be_keys() -> None:
 
 
 def test_describe_gives_every_key_and_what_follows() -> None:
-    rows = {row.key: row for row in describe(load_hardware("generic-pcm", ["weights.encoding=offset"]))}
+    hardware = load_hardware("generic-pcm", ["weights.encoding=offset"])
+    rows = {row.key: row for row in describe(hardware)}
     assert rows["cell.g_max"].value == "25 uS"
     assert rows["adc.fixed_lsb"].value == "not given"
-    assert rows["sources"].value.count("; ") == 2
-    derived = {key: row.value for key, row in rows.items() if row.meaning.startswith("derived:")}
-    assert derived == {
-        "cell.g_step": "98.04 nS",
-        "weights.polarities": "1",
-        "magnitude_levels": "256",
-        "weight_columns": "255",
-    }
+    assert rows["sources"].value.count("; ") == 3
     assert all(row.meaning for row in rows.values())
+    derived = {figure.key: figure.text for figure in derived_figures(hardware)}
+    assert derived["cell.g_step"] == "98.04 nS"
+    assert derived["weights.polarities"] == "1"
+    assert derived["magnitude_levels"] == "256"
+    assert derived["weight_columns"] == "255"
 
 
 # Overrides
@@ -236,6 +268,23 @@ def test_unit_range_of_an_unlimited_adc_needs_no_steps() -> None:
 # Round trips
 
 
+def quantities(unit: str) -> st.SearchStrategy[str]:
+    """Texts of positive quantities as they are written."""
+    return st.floats(min_value=1e-12, max_value=1e6).map(lambda value: format_quantity(value, unit))
+
+
+sides = st.integers(1, 65536)
+parts = st.fixed_dictionaries(
+    {"level": st.sampled_from(["tile", "core", "chip"]), "area": quantities("m2"), "source": st.text(min_size=1)},
+    optional={
+        "count": st.floats(min_value=1e-3, max_value=1e6),
+        "use": st.sampled_from(["tile-read", "buffer-bit"]),
+        "power": quantities("W"),
+        "static_power": quantities("W"),
+    },
+)
+
+
 @st.composite
 def descriptions(draw: st.DrawFn) -> dict[str, Any]:
     """Valid descriptions over the whole schema, leaving out what has a default now and then."""
@@ -257,6 +306,12 @@ def descriptions(draw: st.DrawFn) -> dict[str, Any]:
     stepped = "unlimited" not in (levels, dac_bits)
     adc_range = draw(st.sampled_from(["percentile", "mse", *(["unit", "full-scale", "fixed"] if stepped else [])]))
     percentiles = st.floats(min_value=0, max_value=100, exclude_min=True) | st.integers(1, 100)
+    core_tiles = draw(st.integers(1, 64))
+    chip: dict[str, Any] = draw(
+        st.just({"tiles": "unlimited"})
+        | st.builds(lambda cores: {"tiles": cores * core_tiles}, st.integers(1, 10**6))
+        | st.builds(lambda rows, columns: {"mesh_rows": rows, "mesh_columns": columns}, sides, sides)
+    )
     values: dict[str, Any] = {
         "name": draw(st.text(min_size=1)),
         "description": draw(st.text()),
@@ -266,7 +321,9 @@ def descriptions(draw: st.DrawFn) -> dict[str, Any]:
         "weights": {"encoding": encoding, "slices": slices, "subtraction": subtraction},
         "dac": {"bits": dac_bits, "range": draw(st.sampled_from(["percentile", "mse", "max"]))},
         "adc": {"bits": draw(st.integers(2, 24) | st.just("unlimited")), "range": adc_range},
-        "chip": {"tiles": draw(st.integers(1) | st.just("unlimited"))},
+        "core": {"tiles": core_tiles},
+        "chip": chip,
+        "components": draw(st.dictionaries(st.text(max_size=8), parts, max_size=3)),
     }
     if adc_range == "fixed":
         values["adc"]["fixed_lsb"] = draw(st.floats(min_value=1e-6, max_value=1e6))
@@ -285,23 +342,45 @@ def test_dictionary_and_json_give_the_same_hardware(values: dict[str, Any]) -> N
     hardware = Hardware.from_dict(values)
     assert Hardware.from_dict(hardware.to_dict()) == hardware
     assert Hardware.from_dict(json.loads(json.dumps(hardware.to_dict()))) == hardware
-    given_back = hardware.to_dict()
-    for name, value in values.items():
-        kept = given_back[name]
-        assert (kept | value if isinstance(value, dict) and isinstance(kept, dict) else value) == kept
+    assert within(values, hardware.to_dict())
 
 
 @given(values=descriptions())
 def test_a_file_gives_the_same_hardware_as_a_dictionary(
     values: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    lines = []
-    # JSON's strings, numbers and lists are TOML's, as long as they are ASCII without DEL and escaped surrogate pairs.
-    for name, value in sorted(values.items(), key=lambda item: isinstance(item[1], dict)):
-        if isinstance(value, dict):
-            lines += [f"[{name}]", *(f"{key} = {json.dumps(inner)}" for key, inner in value.items())]
-        else:
-            lines.append(f"{name} = {json.dumps(value, ensure_ascii=False)}".replace("\x7f", "\\u007f"))
     file = tmp_path_factory.mktemp("hardware") / "chip.toml"
-    file.write_bytes("\n".join(lines).encode("utf-8"))
+    file.write_bytes("\n".join(toml_lines(values)).encode("utf-8"))
     assert load_hardware(file) == Hardware.from_dict(values)
+
+
+@given(values=descriptions())
+def test_a_starting_file_gives_the_same_hardware(
+    values: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    hardware = Hardware.from_dict(values)
+    file = tmp_path_factory.mktemp("hardware") / "chip.toml"
+    file.write_bytes(starting_file(hardware, name=hardware.name).encode("utf-8"))
+    assert load_hardware(file) == hardware
+
+
+def within(given: Any, kept: Any) -> bool:
+    """Whether all that is given is kept; tables may have more."""
+    if isinstance(given, dict) and isinstance(kept, dict):
+        return all(name in kept and within(value, kept[name]) for name, value in given.items())
+    return bool(given == kept)
+
+
+def toml_lines(values: dict[str, Any], path: str = "") -> list[str]:
+    """Values before tables, tables by their full name."""
+    lines = [
+        # JSON's strings, numbers and lists are TOML's, as long as they are free of DEL and escaped surrogate pairs.
+        f"{json.dumps(name, ensure_ascii=False)} = {json.dumps(value, ensure_ascii=False)}".replace("\x7f", "\\u007f")
+        for name, value in values.items()
+        if not isinstance(value, dict)
+    ]
+    for name, value in values.items():
+        if isinstance(value, dict):
+            inner = (path + json.dumps(name, ensure_ascii=False)).replace("\x7f", "\\u007f")
+            lines += [f"[{inner}]", *toml_lines(value, f"{inner}.")]
+    return lines

@@ -55,15 +55,15 @@ def error_of(tmp_path: Path, text: str, *overrides: str) -> HardwareError:
             "rows = 128\nfrequency = 3",
             "unknown key tile.frequency",
             9,
-            "the keys of the table [tile] are rows, columns and polarity",
+            "the keys of the table [tile] are rows, columns, polarity, active_rows and read_time",
         ),
         (
             "[cell]",
             "[zzz]\n[cell]",
             "unknown key zzz",
             3,
-            "the keys of a hardware description are name, description, sources, cell, tile, weights, dac, input, adc "
-            "and chip",
+            "the keys of a hardware description are name, description, sources, cell, tile, weights, dac, input, adc, "
+            "core, network, chip, components, digital_reference and published",
         ),
         ("rows = 128\n", "", "tile.rows is missing", 7, "give a whole number from 1 to 65536"),
         ("rows = 128", "rows = 0", "tile.rows cannot be 0", 8, "give a whole number from 1 to 65536"),
@@ -256,8 +256,14 @@ def test_all_conflicts_are_told_at_once(tmp_path: Path) -> None:
         (
             "adc.=6",
             "unknown key adc.",
-            "the keys of the table [adc] are bits, range, percentile, noise_lsb and fixed_lsb",
+            "the keys of the table [adc] are bits, range, percentile, noise_lsb, fixed_lsb, columns_per_adc and rate",
         ),
+        (
+            "components.adc.lvel=tile",
+            "unknown key components.adc.lvel",
+            "did you mean components.adc.level?",
+        ),
+        ("chip.mesh_row=6", "unknown key chip.mesh_row", "did you mean chip.mesh_rows?"),
         ("dac=6", "dac is a table, not a key", "name dac.bits, dac.range or dac.percentile"),
         ("adc.bits=06", 'adc.bits cannot be "06"', 'give a whole number from 2 to 24 or "unlimited"'),
         ("adc.bits=", 'adc.bits cannot be ""', 'give a whole number from 2 to 24 or "unlimited"'),
@@ -315,9 +321,8 @@ def test_an_unknown_preset(name: str, hint: str) -> None:
     with pytest.raises(HardwareError) as caught:
         load_hardware(name)
     assert caught.value.what == f'there is no hardware preset "{name}"'
-    assert (
-        caught.value.fix == f"{hint}The presets are exact and generic-pcm; a file is given by its path or as NAME.toml"
-    )
+    presets = "exact, generic-pcm, generic-reram-128, hermes, isaac, neurram, puma, rpu-4096 and sonos-1152"
+    assert caught.value.fix == f"{hint}The presets are {presets}; a file is given by its path or as NAME.toml"
 
 
 def test_a_file_that_is_not_there_or_no_file_or_no_text(tmp_path: Path) -> None:

@@ -126,6 +126,7 @@ CASES: list[tuple[type[XbarcError], str, Callable[[Path], object]]] = [
     ),
     (UsageError, "'fc' is asked to be analog by 'f*' and digital by '*c'", patterns(analog=("f*",), host=("*c",))),
     (UsageError, "'y' cannot go on tiles: neither matrix is constant", patterns(analog=("y",))),
+    (UsageError, "there is no packing 'tight'", lambda _: compiled(pack="tight")),
     (UsageError, "there is no pass 'fold'", lambda _: Pipeline([ChooseAnalog()], stop_after="fold")),
 ]
 

@@ -12,10 +12,14 @@ from hypothesis import strategies as st
 
 from xbarc.units import format_quantity, parse_quantity
 
-PREFIXES = {"f": -15, "p": -12, "n": -9, "u": -6, "µ": -6, "μ": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9}
+PREFIXES = {"f": -15, "p": -12, "n": -9, "u": -6, "µ": -6, "μ": -6, "m": -3, "": 0}
+PREFIXES |= {"k": 3, "M": 6, "G": 9, "T": 12, "P": 15}
 
 
-@given(value=st.floats(allow_nan=False, allow_infinity=False), unit=st.sampled_from(["S", "s", "J", "V", "Hz", "m"]))
+@given(
+    value=st.floats(allow_nan=False, allow_infinity=False),
+    unit=st.sampled_from(["S", "s", "J", "V", "Hz", "m", "m2", "B", "W", "S/s"]),
+)
 @example(value=2.5e-5, unit="S")
 @example(value=5e-324, unit="S")
 @example(value=1.7976931348623157e308, unit="S")
@@ -34,7 +38,7 @@ def test_reading_is_the_nearest_float_of_the_decimal_value(mantissa: object, pre
     assert parse_quantity(f"{mantissa} {prefix}{unit}", unit) == float(exact)
 
 
-@given(value=st.floats(min_value=1e-15, max_value=9.99e11))
+@given(value=st.floats(min_value=1e-15, max_value=9.99e17))
 def test_one_to_three_digits_stand_before_the_point(value: float) -> None:
     number, _ = format_quantity(value, "S").split(" ")
     assert 1 <= float(number) < 1000
@@ -53,11 +57,40 @@ def test_one_to_three_digits_stand_before_the_point(value: float) -> None:
         (1.5e9, "1.5 GS"),
         (-3e-3, "-3 mS"),
         (1e-20, "1e-20 S"),
-        (1e12, "1000000000000.0 S"),
+        (1e12, "1 TS"),
+        (4e15, "4 PS"),
+        (1e18, "1e+18 S"),
     ],
 )
 def test_written_form(value: float, text: str) -> None:
     assert format_quantity(value, "S") == text
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "value"),
+    [
+        ("0.372 mm2", "m2", 0.372e-6),
+        ("0.166 um2", "m2", 0.166e-12),
+        ("85.4 mm2", "m2", 85.4e-6),
+        ("2542 mm2", "m2", 2542e-6),
+        ("2 m2", "m2", 2.0),
+        ("64 KiB", "B", 65536.0),
+        ("256 B", "B", 256.0),
+        ("1.5 kB", "B", 1500.0),
+        ("3 MiB", "B", 3 * 2.0**20),
+        ("1.667 pJ", "J", 1.667e-12),
+        ("1.2 GS/s", "S/s", 1.2e9),
+    ],
+)
+def test_squares_and_bytes_are_read_and_written(text: str, unit: str, value: float) -> None:
+    assert parse_quantity(text, unit) == value
+    assert format_quantity(value, unit) == text
+
+
+def test_halves_of_binary_prefixes_are_read() -> None:
+    assert parse_quantity("1.5 KiB", "B") == 1536.0
+    with pytest.raises(ValueError, match="prefix"):
+        parse_quantity("1 KiS", "S")
 
 
 @pytest.mark.parametrize(
@@ -77,9 +110,9 @@ def test_accepted_spellings(text: str) -> None:
         ("25", '"25" has no unit, expected S'),
         ("25 u", '"25 u" has the unit "u", expected S'),
         ("25 us", '"25 us" has the unit "us", expected S'),
-        ("25,5 uS", '"25,5 uS" has the prefix ",5 u", expected one of f p n u m k M G or none before S'),
-        ("25 xS", '"25 xS" has the prefix "x", expected one of f p n u m k M G or none before S'),
-        ("25 u S", '"25 u S" has the prefix "u ", expected one of f p n u m k M G or none before S'),
+        ("25,5 uS", '"25,5 uS" has the prefix ",5 u", expected one of f p n u m k M G T P or none before S'),
+        ("25 xS", '"25 xS" has the prefix "x", expected one of f p n u m k M G T P or none before S'),
+        ("25 u S", '"25 u S" has the prefix "u ", expected one of f p n u m k M G T P or none before S'),
         ("1e999 S", '"1e999 S" is too large, expected a number below 1.8e308'),
     ],
 )

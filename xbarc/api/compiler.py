@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import onnx
 
@@ -29,11 +30,15 @@ from xbarc.passes.fold_affine import FoldAffine
 from xbarc.passes.fold_constants import FoldConstants
 from xbarc.passes.insert_converters import InsertConverters
 from xbarc.passes.lower_products import LowerProducts
+from xbarc.passes.pack_blocks import PackBlocks
 from xbarc.passes.place_blocks import PlaceBlocks
+from xbarc.passes.replicate import Replicate
 from xbarc.passes.share_weights import ShareWeights
 from xbarc.passes.split_blocks import SplitBlocks
 
 HardwareLike = str | os.PathLike[str] | Hardware
+Replication = Literal["none", "balance"] | int
+Packing = Literal["off", "network"]
 
 
 def compile_model(
@@ -44,6 +49,8 @@ def compile_model(
     calibration: CalibrationLike = None,
     analog: Sequence[str] = (),
     host: Sequence[str] = (),
+    replicate: Replication = "none",
+    pack: Packing = "off",
     threads: int | None = None,
     dump_folder: str | os.PathLike[str] | None = None,
     on_difference: OnDifference | None = None,
@@ -58,6 +65,10 @@ def compile_model(
         calibration: a sample of inputs for the converters' ranges: a data file or folder, arrays, or batches. Without
             one, ranges come from random inputs and the program is marked uncalibrated.
         analog, host: name patterns of operators to put on tiles or to leave digital; the more specific pattern wins.
+        replicate: how often the chip holds the cells of layers of many windows: once (``"none"``), so that the slowest
+            layer takes as few rounds as the chip allows (``"balance"``), or at most so many (a number, at least 1).
+        pack: whether blocks of several layers share tiles: ``"off"``, or ``"network"``; a layer has one block at most
+            in a tile, so that its reads stay parallel, and layers that share a tile take turns.
         threads: all that the process may use by default.
         dump_folder: where the graph goes as text after each pass.
         on_difference: told after each pass by how much it changed the outputs for the first batch of the sample.
@@ -68,10 +79,13 @@ def compile_model(
         HardwareError: the hardware cannot work.
         DataError: the calibration sample does not fit.
         CapacityError: the chip has too few tiles.
-        UsageError: patterns or overrides that name nothing.
+        UsageError: patterns or overrides that name nothing; ``replicate`` or ``pack`` is none of these; copies to fill
+            an unlimited chip.
     """
     if isinstance(hardware, Hardware) and overrides:
         raise UsageError("overrides change a preset or a file, not a description", fix="change the description itself")
+    _check_replication(replicate)
+    _check_packing(pack)
     described = hardware if isinstance(hardware, Hardware) else load_hardware(hardware, overrides)
     source = read_source(model)
     graph = source.graph
@@ -79,7 +93,7 @@ def compile_model(
     sample = calibration_of(calibration, input_specs(graph), batch_size(graph), trial=lambda: executor.trial(graph))
     passes = [
         *lowering_passes(executor, analog=analog, host=host),
-        *_mapping_passes(described, executor, sample),
+        *_mapping_passes(described, executor, sample, replicate, pack),
     ]
     observers: list[Observer] = [] if dump_folder is None else [Dump(Path(dump_folder))]
     observers.append(_refuse_unloadable)
@@ -93,6 +107,8 @@ def compile_model(
             "analog": list(analog),
             "host": list(host),
             "overrides": [override.text for override in read_overrides(overrides)],
+            "replicate": replicate,
+            "pack": pack,
         },
         "calibration": sample.facts(),
     }
@@ -139,13 +155,31 @@ def _refuse_unloadable(entry: Pass, _number: int, graph: Graph) -> None:
         build_machine(graph)
 
 
-def _mapping_passes(hardware: Hardware, executor: MachineExecutor, sample: Calibration) -> list[Pass]:
+def _check_replication(replicate: Replication) -> None:
+    if replicate in ("none", "balance") or (type(replicate) is int and replicate >= 1):
+        return
+    raise UsageError(
+        f"there is no replication {replicate!r}",
+        fix='take "none", "balance", or the number of windows that the slowest layer may take, at least 1',
+    )
+
+
+def _check_packing(pack: Packing) -> None:
+    if pack not in ("off", "network"):
+        raise UsageError(f"there is no packing {pack!r}", fix='take "off" or "network"')
+
+
+def _mapping_passes(
+    hardware: Hardware, executor: MachineExecutor, sample: Calibration, replicate: Replication, pack: Packing
+) -> list[Pass]:
     """The passes that put products on tiles."""
+    target = None if isinstance(replicate, str) else replicate
     return [
         CalibrateInputs(hardware.dac, executor, sample, sample.measured),
         EncodeWeights(hardware.cell, hardware.weights),
         SplitBlocks(hardware),
         InsertConverters(hardware),
         CalibrateAdc(hardware.adc, executor, sample, sample.measured),
-        PlaceBlocks(hardware),
+        *([] if replicate == "none" else [Replicate(hardware, target)]),
+        PlaceBlocks(hardware) if pack == "off" else PackBlocks(hardware),
     ]

@@ -28,6 +28,7 @@ from xbarc.hardware.schema import Hardware
 from xbarc.ir.graph import Graph
 from xbarc.ir.printer import print_graph
 from xbarc.onnx_io.program import StoredProgram, read_program, write_program
+from xbarc.report.tile_map import MappedBlock, tile_map
 from xbarc.report.utilisation import UtilisationReport, is_calibrated, utilisation_report
 
 if TYPE_CHECKING:
@@ -168,6 +169,10 @@ class Program:
     def report(self) -> UtilisationReport:
         """Where tiles and cells go."""
         return utilisation_report(self.graph, self.hardware, self.facts)
+
+    def tile_map(self) -> tuple[MappedBlock, ...]:
+        """Which block lies where on the chip."""
+        return tile_map(self.graph, self.hardware)
 
     def text(self) -> str:
         """The program's IR as text."""

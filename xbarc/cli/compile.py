@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import typer
 
@@ -39,6 +39,23 @@ def compile_(
     ] = None,
     analog: AnalogOption = None,
     host: HostOption = None,
+    replicate: Annotated[
+        str,
+        typer.Option(
+            "--replicate",
+            metavar="none|balance|WINDOWS",
+            help="Copies of layers with many windows: none, as many as make the slowest layer as fast as the chip "
+            "allows, or so many that each takes at most WINDOWS rounds.",
+        ),
+    ] = "none",
+    pack: Annotated[
+        str,
+        typer.Option(
+            "--pack",
+            metavar="off|network",
+            help="Let blocks of several layers share tiles, one block of a layer in each; such layers take turns.",
+        ),
+    ] = "off",
     dump_folder: Annotated[
         Path | None,
         typer.Option(
@@ -81,6 +98,8 @@ def compile_(
             calibration=calibrate,
             analog=analog or (),
             host=host or (),
+            replicate=_replication(replicate),
+            pack=_packing(pack),
             threads=threads,
             dump_folder=dump_folder,
             on_difference=print_difference if check_passes else None,
@@ -94,3 +113,34 @@ def compile_(
         print_json(result.to_json())
     else:
         print_page(compilation_page(result))
+
+
+def _packing(text: str) -> Literal["off", "network"]:
+    """What ``--pack`` asks for.
+
+    Raises:
+        UsageError: none of what there is.
+    """
+    if text == "off":
+        return "off"
+    if text == "network":
+        return "network"
+    raise UsageError(f"--pack cannot be {text!r}", fix="give off or network")
+
+
+def _replication(text: str) -> Literal["none", "balance"] | int:
+    """What ``--replicate`` asks for.
+
+    Raises:
+        UsageError: none of what there is.
+    """
+    if text == "none":
+        return "none"
+    if text == "balance":
+        return "balance"
+    if text.isdecimal() and int(text) >= 1:
+        return int(text)
+    raise UsageError(
+        f"--replicate cannot be {text!r}",
+        fix="give none, balance, or the number of windows that the slowest layer may take, at least 1",
+    )

@@ -15,7 +15,14 @@ from xbarc.cli.compile import COMPILE_EXAMPLE, compile_
 from xbarc.cli.device import DEVICE_LIST_EXAMPLE, DEVICE_SHOW_EXAMPLE, list_devices, show_device
 from xbarc.cli.eval import EVAL_EXAMPLE, evaluate
 from xbarc.cli.failures import told
-from xbarc.cli.hardware import HARDWARE_LIST_EXAMPLE, HARDWARE_SHOW_EXAMPLE, list_hardware, show_hardware
+from xbarc.cli.hardware import (
+    HARDWARE_LIST_EXAMPLE,
+    HARDWARE_NEW_EXAMPLE,
+    HARDWARE_SHOW_EXAMPLE,
+    list_hardware,
+    new_hardware,
+    show_hardware,
+)
 from xbarc.cli.inspect import INSPECT_EXAMPLE, inspect
 from xbarc.cli.report import REPORT_EXAMPLE, report
 from xbarc.cli.run import RUN_EXAMPLE, run
@@ -76,7 +83,7 @@ def _xbarc(
     """The options that stand before any command."""
 
 
-_hardware = _group(help="List hardware descriptions, or show one.")
+_hardware = _group(help="List hardware descriptions, show one, or begin one.")
 _device = _group(help="List devices, or show one.")
 
 _add(app, "check", check, CHECK_EXAMPLE)
@@ -88,6 +95,7 @@ _add(app, "inspect", inspect, INSPECT_EXAMPLE)
 app.add_typer(_hardware, name="hardware")
 _add(_hardware, "list", list_hardware, HARDWARE_LIST_EXAMPLE)
 _add(_hardware, "show", show_hardware, HARDWARE_SHOW_EXAMPLE)
+_add(_hardware, "new", new_hardware, HARDWARE_NEW_EXAMPLE)
 app.add_typer(_device, name="device")
 _add(_device, "list", list_devices, DEVICE_LIST_EXAMPLE)
 _add(_device, "show", show_device, DEVICE_SHOW_EXAMPLE)

@@ -1,59 +1,68 @@
-"""A hardware description as rows of text: what it gives, what follows from it, and what each figure means."""
+"""A hardware description as rows of text: its keys with their meaning, and its parts with their figures."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
-from xbarc.hardware.keys import dotted, known_keys
+from xbarc.hardware.components import Component
+from xbarc.hardware.keys import ANY_NAME, dotted, known_keys
+from xbarc.hardware.quantities import rounded
 from xbarc.hardware.schema import Hardware
-from xbarc.units import format_quantity
 
 
 class Row(NamedTuple):
-    """One figure: its dotted key, its value as text, its meaning. Meanings of derived figures start with "derived:"."""
+    """One key: its dotted path, its value as text, its meaning."""
 
     key: str
     value: str
     meaning: str
 
 
+@dataclass(frozen=True)
+class Part:
+    """One component as text; figures that are not given are empty."""
+
+    name: str
+    level: str
+    count: str
+    use: str
+    energy: str
+    power: str
+    area: str
+    source: str
+
+
 def describe(hardware: Hardware) -> list[Row]:
-    """All keys of a description in the order of the schema, defaults included, then the figures derived from them."""
+    """All keys of a description in the order of the schema, defaults included, the components excepted."""
     values = hardware.to_dict()
     rows = []
     for path, key in known_keys(Hardware).items():
+        if key.is_table or ANY_NAME in path:
+            continue
         value: object = values
         for part in path:
             value = value.get(part, "not given") if isinstance(value, dict) else "not given"
-        if not key.is_table:
-            rows.append(Row(dotted(path), _text(value), key.meaning))
-    return rows + _derived(hardware)
+        rows.append(Row(dotted(path), _text(value), key.meaning))
+    return rows
 
 
-def _derived(hardware: Hardware) -> list[Row]:
-    step = hardware.cell.g_step
-    return [
-        Row(
-            "cell.g_step",
-            "none" if step is None else format_quantity(float(f"{step:.4g}"), "S"),
-            "derived: conductance between neighbouring levels",
-        ),
-        Row(
-            "weights.polarities",
-            str(hardware.weights.polarities),
-            "derived: cells a weight and slice",
-        ),
-        Row(
-            "magnitude_levels",
-            str(hardware.magnitude_levels),
-            "derived: magnitudes that all slices of one polarity hold together",
-        ),
-        Row(
-            "weight_columns",
-            str(hardware.weight_columns),
-            "derived: columns of weights that one tile holds",
-        ),
-    ]
+def parts(hardware: Hardware) -> list[Part]:
+    """The components in the order of the description, with the figures of one of each."""
+    return [_part(name, component) for name, component in hardware.components.by_name.items()]
+
+
+def _part(name: str, part: Component) -> Part:
+    return Part(
+        name=name,
+        level=part.level,
+        count=f"{part.count:g}",
+        use=part.use or "",
+        energy="" if part.use_energy is None or part.use is None else rounded(part.use_energy, "J"),
+        power="" if part.full_power is None else rounded(part.full_power, "W"),
+        area="" if part.area is None else rounded(part.area, "m2"),
+        source=part.source,
+    )
 
 
 def _text(value: object) -> str:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel
 
 Path = tuple[str | int, ...]
 """Where a value stands in a description: ``("adc", "bits")``; a number counts the items of a list."""
+
+ANY_NAME: Final = "NAME"
+"""Stands in the path of a key for a name that the description chooses: ``("components", "NAME", "area")``."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,17 @@ def known_keys(model: type[BaseModel]) -> dict[Path, Key]:
     """Every key of a pydantic model by its path, tables before the keys in them, in the order of the model."""
     schema = model.model_json_schema()
     return dict(_walk((), schema, schema.get("$defs", {})))
+
+
+def fitted(known: Mapping[Path, Key], path: Path) -> dict[Path, Key]:
+    """Known keys with the names in ``path`` that its description chose, where ``NAME`` stands for any."""
+    return {
+        tuple(
+            path[index] if part == ANY_NAME and len(path) > index and key[:index] == path[:index] else part
+            for index, part in enumerate(key)
+        ): value
+        for key, value in known.items()
+    }
 
 
 def dotted(path: Path) -> str:
@@ -67,19 +81,32 @@ def _likeness(left: str, right: str) -> float:
 
 
 def _walk(path: Path, table: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterator[tuple[Path, Key]]:
-    for name, node in table["properties"].items():
-        reference = node.get("$ref", "").removeprefix("#/$defs/")
+    for name, node in table.get("properties", {}).items():
+        inner = _inner(node)
         yield (
             (*path, name),
             Key(
                 meaning=node.get("description", ""),
-                expected="a table" if reference else _expected(node),
-                is_table=bool(reference),
+                expected="a table" if inner else _expected(node),
+                is_table=bool(inner),
                 required=name in table.get("required", ()),
             ),
         )
-        if reference:
-            yield from _walk((*path, name), definitions[reference], definitions)
+        if inner:
+            yield from _walk((*path, name), definitions[inner], definitions)
+    # Tables whose names the description chooses.
+    named = table.get("additionalProperties")
+    if isinstance(named, dict):
+        inner = _inner(named)
+        meaning = definitions[inner].get("description", "")
+        yield (*path, ANY_NAME), Key(meaning=meaning, expected="a table", is_table=True, required=False)
+        yield from _walk((*path, ANY_NAME), definitions[inner], definitions)
+
+
+def _inner(node: Mapping[str, Any]) -> str:
+    """The name of the table that a node of a JSON schema is, which may be left out; empty where it is none."""
+    references = [choice["$ref"] for choice in (node, *node.get("anyOf", ())) if "$ref" in choice]
+    return references[0].removeprefix("#/$defs/") if references else ""
 
 
 def _expected(node: Mapping[str, Any]) -> str:
@@ -99,7 +126,8 @@ def _expected(node: Mapping[str, Any]) -> str:
 
 def _expected_string(node: Mapping[str, Any]) -> str:
     if "examples" in node:
-        return f'a {node["format"]} as a string with its unit, such as "{node["examples"][0]}"'
+        article = "an" if node["format"][0] in "aeiou" else "a"
+        return f'{article} {node["format"]} as a string with its unit, such as "{node["examples"][0]}"'
     return "a string that is not empty" if node.get("minLength") else "a string"
 
 

@@ -13,7 +13,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from xbarc.errors import HardwareError
-from xbarc.hardware.keys import Key, Path, dotted, known_keys, listed
+from xbarc.hardware.keys import Key, Path, dotted, fitted, known_keys, listed
 from xbarc.hardware.overrides import Override, apply_override, read_overrides
 from xbarc.hardware.problems import Problem, hardware_error, problems_of, unknown_key
 from xbarc.hardware.schema import Hardware
@@ -54,7 +54,8 @@ def load_hardware(
     given = read_overrides(overrides)
     problems = []
     for override in given:
-        if override.path in known and not known[override.path].is_table:
+        key = fitted(known, override.path).get(override.path)
+        if key is not None and not key.is_table:
             apply_override(override, document)
         else:
             problems.append(_unknown_override(override, known))
@@ -112,6 +113,7 @@ def _parse(text: str, source: str) -> dict[str, object]:
 
 
 def _unknown_override(override: Override, known: Mapping[Path, Key]) -> Problem:
+    known = fitted(known, override.path)
     if override.path not in known:
         return unknown_key(override.path, known)
     name = dotted(override.path)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from xbarc.errors import HardwareError
-from xbarc.hardware.keys import Key, Path, dotted, known_keys, listed, nearest
+from xbarc.hardware.keys import Key, Path, dotted, fitted, known_keys, listed, nearest
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Problem]
 
 def unknown_key(path: Path, known: Mapping[Path, Key]) -> Problem:
     """A key that does not exist, with the nearest one that does, or all that its table has."""
+    known = fitted(known, path)
     table = path[:-1]
     # Something below a key that holds a value: the key itself is meant.
     close = table if table in known and not known[table].is_table else nearest(path, known)
@@ -89,6 +90,7 @@ def shown(value: object) -> str:
 
 def _problem(detail: ErrorDetails, known: Mapping[Path, Key]) -> Problem:
     path: Path = detail["loc"]
+    known = fitted(known, path)
     if detail["type"] == "extra_forbidden":
         return unknown_key(path, known)
     key_path = next((path[:length] for length in range(len(path), 0, -1) if path[:length] in known), path)

@@ -235,7 +235,11 @@ class TileRead(Operator):
         double: whether sums can exceed what float32 holds exactly, so that products are taken in float64.
         grid: what the levels are whole multiples of: 1 in a program, a fraction of it on a written chip; ``None`` where
             targets are not quantised.
-        tiles: ``(S, P, D, column blocks)`` physical tile of each block; ``None`` before placement.
+        copies: how often the chip holds the cells, so that windows can be read side by side.
+        tiles: ``(S, P, D, column blocks)`` physical tile of each block of the first copy; ``None`` before placement.
+        replicas: ``(copies - 1, S, P, D, column blocks)``, the tiles of the others; ``None`` before placement.
+        origins: ``(copies, S, P, D, column blocks, 2)`` row and column of the tile where each block begins; ``None``:
+            every block at the first ones.
     """
 
     mnemonic: ClassVar[str] = "tile_read"
@@ -251,7 +255,10 @@ class TileRead(Operator):
     double: bool
     digits: Digits | None = None
     grid: float | None = 1.0
+    copies: int = 1
     tiles: np.ndarray | None = None
+    replicas: np.ndarray | None = None
+    origins: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,8 +136,12 @@ def _read(operator: TileRead) -> Iterator[tuple[str, str]]:
     if operator.grid not in (None, 1.0):
         yield "grid", _number(operator.grid)
     yield "sums", "float64" if operator.double else "float32"
+    if operator.copies > 1:
+        yield "copies", str(operator.copies)
     if operator.tiles is not None:
         yield "tiles", f"{operator.tiles.min()}..{operator.tiles.max()}"
+    if operator.origins is not None:
+        yield "origins", _digest(operator.origins)
 
 
 def _adc(operator: Adc) -> Iterator[tuple[str, str]]:

@@ -17,17 +17,22 @@ def repetitions(graph: Graph) -> dict[Operator, int | None]:
     return dict(_walk(graph, 1))
 
 
+def repeated(count: int | None, times: int | None) -> int | None:
+    """A count of something that is done so many times; ``None`` where one of the two is not known."""
+    return 0 if count == 0 else None if count is None or times is None else count * times
+
+
 def _walk(graph: Graph, times: int | None) -> Iterator[tuple[Operator, int | None]]:
     for operator in graph.operators():
         yield operator, times
         if isinstance(operator, Control):
-            each = _trips(operator)
+            each = trips(operator)
             within = None if times is None or each is None else times * each
             for body in bodies(operator):
                 yield from _walk(body, within)
 
 
-def _trips(operator: Control) -> int | None:
+def trips(operator: Control) -> int | None:
     if operator.kind == "If":
         return 1
     first = operator.operands[0]

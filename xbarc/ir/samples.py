@@ -20,7 +20,8 @@ from xbarc.ir.sample_loops import COUNT, MIXED, SampleAxis, control_axes
 from xbarc.ir.scopes import scopes
 from xbarc.ir.types import Dim
 
-_ELEMENTWISE = frozenset(
+#: Operators whose results each depend on the entries at one place of their inputs.
+ELEMENTWISE = frozenset(
     """Abs Acos Acosh Add And Asin Asinh Atan Atanh BitShift Cast Ceil Celu Clip Cos Cosh DequantizeLinear Div
     Dropout Elu Equal Erf Exp Floor Gelu Greater GreaterOrEqual HardSigmoid HardSwish Identity IsInf IsNaN LeakyRelu
     Less LessOrEqual Log Max Mean Min Mish Mod Mul Neg Not Or PRelu Pow QuantizeLinear Reciprocal Relu Round Selu
@@ -162,7 +163,7 @@ def _host_axis(operator: HostOp, values: Sequence[Value], axes: Sequence[SampleA
         return MIXED
     if kind == "CastLike":
         return axis
-    if kind in _ELEMENTWISE or kind in foreign.ELEMENTWISE:
+    if kind in ELEMENTWISE or kind in foreign.ELEMENTWISE:
         return _broadcast_axis(shapes, axes)
     if kind in _IMAGEWISE:
         # The largest of a pool is told by its place in the whole batch.

@@ -162,4 +162,10 @@ def _placed(layer: Layer) -> bool:
     tiles, partition = layer.read.tiles, layer.read.partition
     if tiles is None or tiles.shape != (*layer.read.levels.shape[:2], partition.stacked, partition.column_blocks):
         return False
-    return bool(np.all(tiles >= 0))
+    replicas = layer.read.replicas
+    if replicas is None or replicas.shape != (layer.read.copies - 1, *tiles.shape):
+        return False
+    origins = layer.read.origins
+    if origins is not None and (origins.shape != (layer.read.copies, *tiles.shape, 2) or not np.all(origins >= 0)):
+        return False
+    return bool(np.all(tiles >= 0) and np.all(replicas >= 0))

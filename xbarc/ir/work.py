@@ -10,10 +10,11 @@ import onnx
 
 from xbarc.ir.equations import parse
 from xbarc.ir.foreign import WITHOUT_PRODUCTS
-from xbarc.ir.graph import Value
-from xbarc.ir.layer import Layer
+from xbarc.ir.graph import Graph, Value
+from xbarc.ir.layer import Layer, layers
 from xbarc.ir.naming import subgraphs
 from xbarc.ir.operators import HostOp, MatVec
+from xbarc.ir.repetitions import repeated, repetitions
 from xbarc.ir.sample_loops import SampleAxis
 from xbarc.ir.types import Dim
 from xbarc.ir.windows import Windows
@@ -27,6 +28,20 @@ _HIDING: Final = frozenset(
 def layer_windows(layer: Layer) -> int | None:
     """Input vectors of one sample; ``None`` where shapes are not known."""
     return _windows(layer.input, layer.read.windows, layer.dac.sample_axis)
+
+
+def matrix_windows(graph: Graph) -> dict[str, int | None]:
+    """Input vectors of one sample by matrix, in loops as often as they run; ``None`` where that is not known.
+
+    Layers that share a matrix take turns on its tiles, so theirs add up.
+    """
+    times = repetitions(graph)
+    found: dict[str, int | None] = {}
+    for layer in layers(graph):
+        windows = repeated(layer_windows(layer), times[layer.dac])
+        before = found.get(layer.read.matrix, 0)
+        found[layer.read.matrix] = None if windows is None or before is None else before + windows
+    return found
 
 
 def matvec_macs(product: MatVec) -> int | None:

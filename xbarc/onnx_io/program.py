@@ -218,7 +218,7 @@ def _call(emitter: Emitter, layer: Layer, function: str, names: Mapping[Value, s
 
 
 def _layer_json(layer: Layer) -> dict[str, Any]:
-    if layer.adc.range is None or layer.read.tiles is None:
+    if layer.adc.range is None or layer.read.tiles is None or layer.read.replicas is None:
         raise InternalError(f"layer {layer.name!r} is not ready to be stored")
     return {
         "reason": layer.read.reason,
@@ -227,6 +227,8 @@ def _layer_json(layer: Layer) -> dict[str, Any]:
         "input_range": dataclasses.asdict(layer.dac.input_range),
         "current_range": dataclasses.asdict(layer.adc.range),
         "tiles": layer.read.tiles.tolist(),
+        "replicas": layer.read.replicas.tolist(),
+        "origins": None if layer.read.origins is None else layer.read.origins.tolist(),
         "unit_scale": layer.rescale.unit_scale.tolist(),
         **{
             key: array.tolist()
@@ -267,6 +269,10 @@ def _expand(graph: Graph, call: HostOp, facts: Mapping[str, Any]) -> None:
             auto_pad=attributes["auto_pad"].decode(),
         )
     name, source, levels = call.name, call.operands[0], array(2)
+    tiles = np.array(facts["tiles"], dtype=np.int32)
+    # Programs of before copies have none.
+    replicas = np.array(facts.get("replicas", []), dtype=np.int32).reshape(-1, *tiles.shape)
+    origins = facts.get("origins")
     dac = Dac(
         name=name,
         operands=[source],
@@ -291,7 +297,10 @@ def _expand(graph: Graph, call: HostOp, facts: Mapping[str, Any]) -> None:
         double=attributes["sums"] == b"float64",
         digits=_read_digits(attributes),
         grid=attributes.get("grid"),
-        tiles=np.array(facts["tiles"], dtype=np.int32),
+        copies=len(replicas) + 1,
+        tiles=tiles,
+        replicas=replicas,
+        origins=None if origins is None else np.array(origins, dtype=np.int32),
     )
     current_range = CurrentRange(**facts["current_range"])
     adc = Adc(

@@ -10,11 +10,11 @@ from typing import Any
 
 from xbarc.ir.graph import Graph, Operator, Value
 from xbarc.ir.operators import Control, HostOp, MatVec
-from xbarc.ir.repetitions import repetitions
+from xbarc.ir.repetitions import repeated, repetitions
 from xbarc.ir.sample_loops import SampleAxis
 from xbarc.ir.samples import sample_axes
 from xbarc.ir.work import host_macs, matvec_macs
-from xbarc.report.work import analog_share, repeated, total_macs
+from xbarc.report.work import analog_share, total_macs
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 
 from xbarc.devices.device import Device
 from xbarc.devices.parameters import parameters_of
-from xbarc.hardware.describe import describe
+from xbarc.hardware.derived import derived_figures
+from xbarc.hardware.describe import Part, describe, parts
+from xbarc.hardware.quantities import rounded
 from xbarc.hardware.schema import Hardware
 from xbarc.report.checking import CheckReport
 from xbarc.report.compilation import Compilation
@@ -55,15 +57,51 @@ def compilation_page(result: Compilation) -> Page:
 
 
 def hardware_page(hardware: Hardware) -> Page:
-    """Every key of a description with its meaning, and what follows from it."""
+    """Every key of a description with its meaning, its parts, and what follows from it."""
     about = [("description", hardware.description), *(("source", source) for source in hardware.sources)]
-    shown = [row for row in describe(hardware) if row.key not in ("name", "description", "sources")]
-    table = Table(
+    # Sentences are told apart from the keys, whose values are short.
+    apart = ("name", "description", "sources", "digital_reference", "published")
+    shown = [row for row in describe(hardware) if row.key.split(".")[0] not in apart]
+    keys = Table(
         "Keys",
         (Column("key"), Column("value"), Column("meaning", wraps=True)),
         tuple((row.key, row.value, row.meaning) for row in shown),
     )
-    return [facts(hardware.name, *((key, text) for key, text in about if text)), table]
+    figures, published = derived_figures(hardware), hardware.published
+    derived = Table(
+        "Derived",
+        (Column("figure"), *numbers("value", "published"), Column("formula", wraps=True)),
+        tuple((figure.key, figure.text, figure.published_text, figure.formula) for figure in figures),
+        notes=() if published is None else tuple(filter(None, (published.note, f"published: {published.source}"))),
+    )
+    about_table = facts(hardware.name, *((key, text) for key, text in about if text))
+    return [about_table, keys, *_parts(parts(hardware)), *_reference(hardware), derived]
+
+
+def _reference(hardware: Hardware) -> Page:
+    """What the chip is compared with, where there is something."""
+    reference = hardware.digital_reference
+    if reference is None:
+        return []
+    energy = rounded(reference.energy_per_mac, "J")
+    rows = (("name", reference.name), ("energy a MAC", energy), ("source", reference.source))
+    return [facts("Digital reference", *rows)]
+
+
+def _parts(listed: list[Part]) -> Page:
+    """The components with the figures of one of each, where there are any."""
+    if not listed:
+        return []
+    columns = (
+        Column("component"),
+        Column("of each"),
+        *numbers("count", "energy\na use", "power\nof one", "area\nof one"),
+        Column("source", wraps=True),
+    )
+    rows = tuple(
+        (part.name, part.level, part.count, part.energy, part.power, part.area, part.source) for part in listed
+    )
+    return [Table("Components", columns, rows)]
 
 
 def hardware_list_page(hardware: Iterable[Hardware]) -> Page:

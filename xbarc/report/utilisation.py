@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
+from typing import Any, Final
 
 from xbarc.hardware.schema import Hardware
 from xbarc.ir.graph import Graph
 from xbarc.ir.layer import Layer, layers
 from xbarc.ir.operators import NEVER_REACHED, CurrentRange, HostOp, InputRange
 from xbarc.ir.partition import Partition, logical_tiles
-from xbarc.ir.repetitions import repetitions
+from xbarc.ir.repetitions import repeated, repetitions
 from xbarc.ir.samples import sample_axes
-from xbarc.ir.work import host_macs, layer_macs, layer_windows
-from xbarc.report.work import analog_share, repeated, total_macs
+from xbarc.ir.work import host_macs, layer_macs, layer_windows, matrix_windows
+from xbarc.report.replication import ReplicationUsage, replication_usage
+from xbarc.report.schedule import ScheduleUsage, schedule_usage
+from xbarc.report.tile_map import TileShare, tile_map, tile_shares
+from xbarc.report.work import analog_share, total_macs
 
 _NAMED = 4  # layers that a warning names
 
@@ -31,6 +33,7 @@ class Cells:
         weights: one a weight.
         slices: further cells of the same weights, for their other slices.
         polarity: further cells of the same weights, for their other sign.
+        copies: further cells of the same weights, for the layer's other copies.
         reference: cells of reference columns.
         groups: cells inside a block that pair a row of one group with a column of another: zero blocks.
         edges: cells beyond the last row or column of a block.
@@ -40,17 +43,22 @@ class Cells:
     weights: int
     slices: int
     polarity: int
+    copies: int
     reference: int
     groups: int
     edges: int
 
     @property
     def utilisation(self) -> float:
-        """Cells that hold a weight (any slice, any polarity) over cells in used tiles."""
-        return (self.weights + self.slices + self.polarity) / self.total if self.total else 0.0
+        """Cells that hold a weight (any slice, any polarity, any copy) over cells in used tiles."""
+        held = self.weights + self.slices + self.polarity + self.copies
+        return held / self.total if self.total else 0.0
 
     def __add__(self, other: Cells) -> Cells:
         return Cells(*(a + b for a, b in zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)))
+
+
+NO_CELLS: Final = Cells(0, 0, 0, 0, 0, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +72,12 @@ class LayerUsage:
         groups, rows, columns: its matrix.
         windows: input vectors of one sample; ``None`` where shapes are not known.
         macs: multiply-accumulates of one sample.
-        logical_tiles: before slices, polarities and reference columns.
-        physical_tiles: on the chip.
+        copies: how often the chip holds its cells.
+        rounds: windows of its slowest copy, those of layers that share its tiles included; ``None`` where shapes are
+            not known.
+        logical_tiles: of one copy, before slices, polarities and reference columns.
+        physical_tiles: on the chip, of all copies; a tile that layers share counts for the first of them.
+        guest_tiles: tiles that count for other layers, in which it has blocks too.
         cells: of its tiles.
         input_range, current_range: of its converters, with what they clip on the calibration sample.
         inexact: why onnxruntime may differ from the runtime in the last bits; ``None``: it does not.
@@ -81,8 +93,11 @@ class LayerUsage:
     columns: int
     windows: int | None
     macs: int | None
+    copies: int
+    rounds: int | None
     logical_tiles: int
     physical_tiles: int
+    guest_tiles: int
     cells: Cells
     input_range: InputRange
     current_range: CurrentRange
@@ -116,6 +131,8 @@ class UtilisationReport:
         calibrated: whether converter ranges, where there are any, came from real data; ``calibration``: from what.
         layers, host: in the order of execution.
         cells: of all layers.
+        replication: what their copies bring.
+        schedule: how long they take.
     """
 
     hardware: str
@@ -128,10 +145,12 @@ class UtilisationReport:
     layers: tuple[LayerUsage, ...]
     host: tuple[HostUsage, ...]
     cells: Cells
+    replication: ReplicationUsage
+    schedule: ScheduleUsage
 
     @property
     def logical_tiles(self) -> int:
-        """Tiles before slices, polarities and reference columns count."""
+        """Tiles before slices, polarities, reference columns and copies count."""
         return sum(layer.logical_tiles for layer in self.layers)
 
     @property
@@ -173,6 +192,8 @@ class UtilisationReport:
         if blind:
             names = ", ".join(blind[:_NAMED]) + (f" and {len(blind) - _NAMED} more" if len(blind) > _NAMED else "")
             found.append(f"the sample never reaches {names}: converter ranges there are guesses")
+        if self.replication.missed is not None:
+            found.append(self.replication.missed)
         return tuple(found)
 
     def to_json(self) -> dict[str, Any]:
@@ -198,6 +219,8 @@ class UtilisationReport:
             "calibration": self.calibration,
             "warnings": list(self.warnings),
             "totals": totals,
+            "replication": self.replication.to_json(),
+            "schedule": self.schedule.to_json(),
             "layers": [
                 dataclasses.asdict(layer) | {"cell_utilisation": layer.cells.utilisation} for layer in self.layers
             ],
@@ -213,8 +236,12 @@ def utilisation_report(graph: Graph, hardware: Hardware, facts: Mapping[str, Any
         hardware: what it was compiled for.
         facts: of the program: its options and its calibration.
     """
-    times = repetitions(graph)
-    usages = tuple(_layer_usage(layer, hardware, times[layer.dac]) for layer in layers(graph))
+    times, windows = repetitions(graph), matrix_windows(graph)
+    shares = tile_shares(tile_map(graph, hardware), hardware)
+    usages = tuple(
+        _layer_usage(layer, hardware, shares.get(layer.name), times[layer.dac], windows[layer.read.matrix])
+        for layer in layers(graph)
+    )
     axes = sample_axes(graph)
     host = tuple(
         HostUsage(
@@ -231,12 +258,14 @@ def utilisation_report(graph: Graph, hardware: Hardware, facts: Mapping[str, Any
         overrides=tuple(facts["options"]["overrides"]),
         tile_rows=hardware.tile.rows,
         tile_columns=hardware.tile.columns,
-        chip_tiles=None if hardware.chip.tiles == "unlimited" else hardware.chip.tiles,
+        chip_tiles=None if hardware.chip_tiles == "unlimited" else hardware.chip_tiles,
         calibrated=is_calibrated(graph, facts),
         calibration=_calibration(graph, facts),
         layers=usages,
         host=host,
-        cells=sum((usage.cells for usage in usages), Cells(0, 0, 0, 0, 0, 0, 0)),
+        cells=sum((usage.cells for usage in usages), NO_CELLS),
+        replication=replication_usage(graph, hardware, facts),
+        schedule=schedule_usage(graph, hardware),
     )
 
 
@@ -256,25 +285,29 @@ def _has_ranges(graph: Graph) -> bool:
     return any(layer.dac.codes is not None or layer.adc.codes is not None for layer in layers(graph))
 
 
-def _layer_usage(layer: Layer, hardware: Hardware, times: int | None) -> LayerUsage:
+def _layer_usage(
+    layer: Layer, hardware: Hardware, share: TileShare | None, times: int | None, windows: int | None
+) -> LayerUsage:
+    """``share``: ``None`` where it uses another layer's tiles."""
     partition = layer.read.partition
-    if layer.adc.range is None or layer.read.tiles is None:
-        raise ValueError(f"layer {layer.name!r} is not placed")
-    own = layer.read.matrix == layer.name
-    physical_tiles = len(np.unique(layer.read.tiles)) if own else 0
+    if layer.adc.range is None:
+        raise ValueError(f"layer {layer.name!r} has no converter ranges")
     return LayerUsage(
         name=layer.name,
         source=layer.read.source,
         reason=layer.read.reason,
-        shares=None if own else layer.read.matrix,
+        shares=None if share else layer.read.matrix,
         groups=partition.groups,
         rows=partition.rows,
         columns=partition.columns,
         windows=repeated(layer_windows(layer), times),
         macs=repeated(layer_macs(layer), times),
-        logical_tiles=_logical_tiles(partition, hardware) if own else 0,
-        physical_tiles=physical_tiles,
-        cells=_cells(layer, hardware, physical_tiles) if own else Cells(0, 0, 0, 0, 0, 0, 0),
+        copies=layer.read.copies,
+        rounds=None if windows is None else math.ceil(windows / layer.read.copies),
+        logical_tiles=_logical_tiles(partition, hardware) if share else 0,
+        physical_tiles=share.tiles if share else 0,
+        guest_tiles=share.guests if share else 0,
+        cells=_cells(layer, hardware, share.sites) if share else NO_CELLS,
         input_range=layer.dac.input_range,
         current_range=layer.adc.range,
         inexact=layer.unquantised,
@@ -292,22 +325,22 @@ def _logical_tiles(partition: Partition, hardware: Hardware) -> int:
     )
 
 
-def _cells(layer: Layer, hardware: Hardware, physical_tiles: int) -> Cells:
+def _cells(layer: Layer, hardware: Hardware, sites: int) -> Cells:
     partition = layer.read.partition
     slices, polarities = layer.read.levels.shape[:2]
-    sites = polarities if hardware.tile.polarity == "unit-cell" else 1
-    total = physical_tiles * hardware.tile.rows * hardware.tile.columns * sites
+    total = sites * (polarities if hardware.tile.polarity == "unit-cell" else 1)
     weights = partition.groups * partition.rows * partition.columns
     inside = sum(rows * columns for rows, columns in partition.block_sizes())
     reference = sum(rows for rows, columns in partition.block_sizes() if columns) if partition.reference_column else 0
-    copies = slices * polarities
-    held = copies * inside + slices * reference
+    copies, pairs = layer.read.copies, slices * polarities
+    held = pairs * inside + slices * reference
     return Cells(
         total=total,
         weights=weights,
         slices=(slices - 1) * weights,
         polarity=slices * (polarities - 1) * weights,
-        reference=slices * reference,
-        groups=copies * (inside - weights),
-        edges=total - held,
+        copies=(copies - 1) * pairs * weights,
+        reference=copies * slices * reference,
+        groups=copies * pairs * (inside - weights),
+        edges=total - copies * held,
     )

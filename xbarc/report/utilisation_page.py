@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from xbarc.ir.operators import InputRange
 from xbarc.report.page import Column, Page, Row, Table, facts, numbers
+from xbarc.report.replication import ReplicationUsage
+from xbarc.report.schedule_page import schedule_tables
 from xbarc.report.utilisation import Cells, LayerUsage, UtilisationReport
 from xbarc.report.words import amount, counted, exact, matrix, number, percent
 
@@ -17,7 +19,8 @@ def utilisation_page(report: UtilisationReport, *, title: str) -> Page:
     """All that a program's report says."""
     page = [facts(title, *whole_program(report), notes=_remarks(report))]
     if report.layers:
-        page += [_layers(report), _cells(report), _converters(report)]
+        page += [_layers(report), *_replication(report.replication), *schedule_tables(report.schedule)]
+        page += [_cells(report), _converters(report)]
     return [*page, _host(report)] if report.host else page
 
 
@@ -46,7 +49,7 @@ def _layers(report: UtilisationReport) -> Table:
     columns = (
         Column("layer"),
         Column("type"),
-        *numbers("matrix", "windows", "MACs", "logical\ntiles", "physical\ntiles", "cells\nused"),
+        *numbers("matrix", "windows", "copies", "MACs", "logical\ntiles", "physical\ntiles", "cells\nused"),
     )
     rows = tuple(
         (
@@ -54,6 +57,7 @@ def _layers(report: UtilisationReport) -> Table:
             layer.source,
             matrix(groups=layer.groups, rows=layer.rows, columns=layer.columns),
             "unknown" if layer.windows is None else exact(layer.windows),
+            exact(layer.copies),
             amount(layer.macs),
             exact(layer.logical_tiles),
             exact(layer.physical_tiles),
@@ -66,6 +70,7 @@ def _layers(report: UtilisationReport) -> Table:
         "",
         "",
         "",
+        "",
         amount(report.analog_macs),
         exact(report.logical_tiles),
         exact(report.physical_tiles),
@@ -75,20 +80,54 @@ def _layers(report: UtilisationReport) -> Table:
     notes = tuple(f"{layer.name} uses the tiles of {layer.shares}" for layer in shared[:_NAMES_SHOWN])
     if len(shared) > _NAMES_SHOWN:
         notes += (f"{len(shared) - _NAMES_SHOWN} more layers use tiles of others",)
+    guests = sum(layer.guest_tiles > 0 for layer in report.layers)
+    if guests:
+        notes += (f"layers with blocks in tiles that count for another, the first in them: {exact(guests)}",)
     return Table("Layers on tiles", columns, rows, total, notes=notes)
+
+
+def _replication(usage: ReplicationUsage) -> Iterator[Table]:
+    """What the copies bring; nothing where none were asked for."""
+    if usage.asked == "none":
+        return
+    few = "as few as the chip allows" if usage.asked == "balance" else f"at most {exact(int(usage.asked))}"
+    rows = [("rounds asked for", few)]
+    if usage.slowest is not None:
+        rows.append(("rounds of the slowest layer", f"{exact(usage.bottleneck)}: {usage.slowest}"))
+        rows.append(("with one copy each", exact(usage.single)))
+    if usage.core_tiles > 1 and usage.fragmentation is not None and usage.optimum is not None:
+        rows.append(("without cores", f"{exact(usage.optimum)}: cores cost {exact(usage.fragmentation)}"))
+    slack = "" if usage.slack is None else f"; {exact(usage.slack)} tiles of the chip hold nothing"
+    rows.append(("further copies", f"{exact(usage.copies)} tiles{slack}"))
+    if usage.core_tiles > 1:
+        rows.append(("cores used", f"{exact(usage.cores_used)}; {exact(usage.core_free)} tiles in them hold nothing"))
+    notes = ["a round is one window on every copy of a layer", "copies of a layer are simulated as equal"]
+    if usage.scattered:
+        notes.append(f"over more cores than their size asks for: {_shortened(usage.scattered)}")
+    if usage.unknown:
+        notes.append(f"one copy, as the windows are not known: {_shortened(usage.unknown)}")
+    yield facts("Replication", *rows, notes=notes)
 
 
 def _cells(report: UtilisationReport) -> Table:
     columns = (
         Column("layer"),
-        *numbers("cells", "weights", "slices", "polarity", "reference", "groups", "edges"),
+        *numbers("cells", "weights", "slices", "polarity", "copies", "reference", "groups", "edges"),
     )
     rows = tuple((layer.name, *_shares(layer.cells)) for layer in report.layers)
     return Table("Cells of used tiles", columns, rows, ("total", *_shares(report.cells)))
 
 
 def _shares(cells: Cells) -> Row:
-    parts = (cells.weights, cells.slices, cells.polarity, cells.reference, cells.groups, cells.edges)
+    parts = (
+        cells.weights,
+        cells.slices,
+        cells.polarity,
+        cells.copies,
+        cells.reference,
+        cells.groups,
+        cells.edges,
+    )
     return (amount(cells.total), *(percent(part / cells.total if cells.total else 0.0) for part in parts))
 
 
@@ -163,5 +202,9 @@ def _remarks(report: UtilisationReport) -> Iterator[str]:
 
 
 def _named(layers: list[LayerUsage]) -> str:
-    names = ", ".join(layer.name for layer in layers[:_NAMES_SHOWN])
-    return names if len(layers) <= _NAMES_SHOWN else f"{names} and {len(layers) - _NAMES_SHOWN} more layers"
+    return _shortened([layer.name for layer in layers])
+
+
+def _shortened(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_NAMES_SHOWN])
+    return shown if len(names) <= _NAMES_SHOWN else f"{shown} and {len(names) - _NAMES_SHOWN} more layers"

@@ -5,11 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 
-def repeated(count: int | None, times: int | None) -> int | None:
-    """A count of something that is done so many times; ``None`` where one of the two is not known."""
-    return 0 if count == 0 else None if count is None or times is None else count * times
-
-
 def total_macs(macs: Iterable[int | None]) -> int | None:
     """The sum of multiply-accumulates; ``None`` where one of them is not known."""
     known = list(macs)

@@ -1,0 +1,243 @@
+"""Programs whose layers share tiles: where blocks lie, their numbers, faults and time, and what is said of them."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from chips import product
+from command import Command
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from networks import Draw, finite_hardware, network, node
+
+import xbarc
+from xbarc.errors import CapacityError, ProgramError, UsageError
+from xbarc.hardware.schema import Hardware
+from xbarc.ir.layer import Layer, layers
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
+    monkeypatch.chdir(tmp_path)
+    return Command(capsys, monkeypatch)
+
+
+def numbers(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def three_layers(inner: int = 4, outer: int = 3) -> onnx.ModelProto:
+    """A depthwise and a dense convolution, and a fully connected layer: of 16, 16 and 1 windows."""
+    constants = {
+        "a": numbers(inner, 1, 3, 3, seed=1),
+        "b": numbers(outer, inner, 1, 1, seed=2),
+        "c": numbers(outer * 16, 5, seed=3),
+    }
+    nodes = [
+        node("Conv", ["x", "a"], "first", group=inner),
+        node("Conv", ["first", "b"], "second"),
+        node("Flatten", ["second"], "flat"),
+        node("MatMul", ["flat", "c"], "y"),
+    ]
+    return network(nodes, {"x": ("N", inner, 6, 6)}, constants)
+
+
+@st.composite
+def networks(draw: Draw) -> tuple[onnx.ModelProto, np.ndarray]:
+    inner = draw(st.integers(1, 6))
+    return three_layers(inner, draw(st.integers(1, 6))), numbers(2, inner, 6, 6, seed=4)
+
+
+def occupied(program: xbarc.Program) -> dict[tuple[int, ...], tuple[str, tuple[int, ...]]]:
+    """What lies at each ``(tile, row, column, plane)``: layer and block; the plane is the polarity where pairs share a
+    site."""
+    hardware = program.hardware
+    found: dict[tuple[int, ...], tuple[str, tuple[int, ...]]] = {}
+    for layer in layers(program.graph):
+        assert layer.read.tiles is not None
+        assert layer.read.replicas is not None
+        partition = layer.read.partition
+        tiles = np.stack([layer.read.tiles, *layer.read.replicas])
+        origins = np.zeros((*tiles.shape, 2), int) if layer.read.origins is None else layer.read.origins
+        for at in np.ndindex(tiles.shape):
+            _, _, polarity, place, block = at
+            rows = partition.rows_in(place // partition.row_blocks, place % partition.row_blocks)
+            columns = partition.columns_in(place // partition.row_blocks, block) + int(partition.reference_column)
+            for row, column in np.ndindex(rows, columns):
+                adjacent = hardware.tile.polarity == "adjacent-columns" and layer.read.levels.shape[1] == 2
+                across = 2 * column + polarity if adjacent else column
+                plane = polarity if hardware.tile.polarity == "unit-cell" else 0
+                cell = (int(tiles[at]), int(origins[at][0]) + row, int(origins[at][1]) + across, plane)
+                assert cell not in found, "two blocks on one cell"
+                assert cell[1] < hardware.tile.rows
+                assert cell[2] < hardware.tile.columns
+                found[cell] = (layer.name, (*at[:2], place, block))
+    return found
+
+
+@settings(max_examples=40, deadline=None)
+@given(networks(), finite_hardware(), st.sampled_from(["none", 3]))
+def test_layers_share_tiles_cell_by_cell_and_no_number_changes(
+    case: tuple[onnx.ModelProto, np.ndarray], hardware: Hardware, copies: str | int
+) -> None:
+    model, x = case
+    options = {"hardware": hardware, "calibration": x, "replicate": copies}
+    plain, packed = xbarc.compile(model, **options), xbarc.compile(model, **options, pack="network")
+    cells, report = occupied(packed), packed.report()
+    blocks: dict[tuple[int, str], set[tuple[int, ...]]] = defaultdict(set)
+    for (tile, *_), (layer, block) in cells.items():
+        blocks[tile, layer].add(block)
+    assert all(len(found) == 1 for found in blocks.values()), "one block of a layer in a tile"
+    tiles = {tile for tile, _ in blocks}
+    assert tiles == set(range(len(tiles)))
+    assert report.physical_tiles == len(tiles) <= plain.report().physical_tiles
+    sites = 2 if hardware.tile.polarity == "unit-cell" and layers(packed.graph)[0].read.levels.shape[1] == 2 else 1
+    total = report.cells
+    assert total.total == len(tiles) * hardware.tile.rows * hardware.tile.columns * sites
+    held = (total.weights, total.slices, total.polarity, total.copies, total.reference, total.groups)
+    assert sum(held) == len(cells)
+    assert total.edges == total.total - len(cells)
+    for layer in report.layers:
+        assert layer.physical_tiles + layer.guest_tiles == len({tile for tile, name in blocks if name == layer.name})
+        assert layer.cells.edges >= 0
+    assert np.array_equal(packed.write("ideal").run(x)["y"], plain.write("ideal").run(x)["y"])
+    again = xbarc.load(packed.model())
+    assert occupied(again) == cells
+    assert again.report().to_json() == report.to_json()
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        (),
+        ("tile.polarity=adjacent-columns",),
+        ("tile.polarity=paired-tiles", "weights.subtraction=digital"),
+        ("weights.encoding=offset",),
+        ("weights.slices=2", "cell.levels=16"),
+    ],
+)
+def test_faults_stay_with_the_silicon(overrides: tuple[str, ...]) -> None:
+    """Cells that are stuck under packed layers are those that are stuck under one that fills the same tiles."""
+    device, small = "pcm:stuck_at_gmin=0.03,stuck_at_gmax=0.05", (*overrides, "tile.rows=50", "tile.columns=30")
+    packed = xbarc.compile(three_layers(), overrides=small, pack="network")
+    most = 1 + max(tile for tile, *_ in occupied(packed))
+    full = product(numbers(50 * most, 30), small)
+    stuck = {name: stuck_at(program, device) for name, program in (("packed", packed), ("full", full))}
+    shared = stuck["packed"].keys() & stuck["full"].keys()
+    assert len(shared) > 300
+    assert any(np.any(layer.read.origins) for layer in layers(packed.graph))
+    assert all(stuck["packed"][cell] == stuck["full"][cell] for cell in shared)
+    assert 0 < sum(stuck["packed"].values()) < len(stuck["packed"])
+
+
+def stuck_at(program: xbarc.Program, device: str) -> dict[tuple[int, ...], bool]:
+    """Whether each cell that holds a level is stuck, by its place on the chip."""
+    chip = program.write(device, seed=2)
+    assert chip.written is not None
+    found: dict[tuple[int, ...], bool] = {}
+    for layer in layers(program.graph):
+        stuck = chip.written.cells[layer.name].stuck
+        assert stuck is not None
+        found |= stuck_of(program, layer, stuck)
+    return found
+
+
+def stuck_of(program: xbarc.Program, layer: Layer, stuck: np.ndarray) -> dict[tuple[int, ...], bool]:
+    read, partition, polarity = layer.read, layer.read.partition, program.hardware.tile.polarity
+    assert read.tiles is not None
+    step = partition.block_columns + int(partition.reference_column)
+    found = {}
+    for slice_, side, place, row, column in np.ndindex(stuck.shape):
+        block, within = divmod(column, step)
+        diagonal, row_block = divmod(place, partition.row_blocks)
+        width = partition.columns_in(diagonal, block) + int(partition.reference_column)
+        if row >= partition.rows_in(diagonal, row_block) or within >= width:
+            continue
+        at = (slice_, side, place, block)
+        top, left = (0, 0) if read.origins is None else read.origins[(0, *at)]
+        across = 2 * within + side if polarity == "adjacent-columns" and stuck.shape[1] == 2 else within
+        plane = side if polarity == "unit-cell" else 0
+        found[int(read.tiles[at]), int(top) + row, int(left) + across, plane] = bool(
+            stuck[slice_, side, place, row, column]
+        )
+    return found
+
+
+def test_a_network_fits_packed_where_it_does_not_unpacked() -> None:
+    small = ("tile.rows=64", "tile.columns=16")
+    needed = xbarc.compile(three_layers(), overrides=small, pack="network").report().physical_tiles
+    assert needed == 1
+    with pytest.raises(CapacityError, match="needs 3 physical tiles"):
+        xbarc.compile(three_layers(), overrides=(*small, "chip.tiles=2"))
+    both = xbarc.compile(three_layers(), overrides=(*small, "chip.tiles=1"), pack="network", replicate="balance")
+    assert both.report().physical_tiles == 1
+    with pytest.raises(CapacityError, match="the packed model needs 3 physical tiles, the chip has 2: 1 too few"):
+        xbarc.compile(three_layers(), overrides=("tile.rows=36", "tile.columns=5", "chip.tiles=2"), pack="network")
+
+
+def test_layers_that_share_a_tile_take_turns() -> None:
+    """All on one tile: its reads add up, and a layer begins where the one before it ends."""
+    small = ("tile.rows=64", "tile.columns=16")
+    plain = xbarc.compile(three_layers(), overrides=small).report().schedule
+    packed = xbarc.compile(three_layers(), overrides=small, pack="network").report()
+    assert packed.physical_tiles == 1
+    busy = [layer.busy or 0 for layer in packed.schedule.layers]
+    assert busy == [16, 16, 1]
+    assert (plain.interval, packed.schedule.interval) == (16, 33)
+    assert (plain.latency, packed.schedule.latency) == (18, 33)
+    assert [(layer.start, layer.end) for layer in packed.schedule.layers] == [(0, 16), (16, 32), (32, 33)]
+    assert packed.schedule.occupancy == pytest.approx(1.0)
+
+
+def test_where_blocks_lie_is_checked_when_a_program_is_loaded() -> None:
+    model = xbarc.compile(three_layers(), pack="network").model()
+    (entry,) = [entry for entry in model.metadata_props if "origins" in entry.value]
+    facts = json.loads(entry.value)
+    next(iter(facts["layers"].values()))["origins"] = [[0, 0]]
+    entry.value = json.dumps(facts)
+    with pytest.raises(ProgramError, match="damaged"):
+        xbarc.load(model)
+
+
+def test_from_the_command_line(tmp_path: Path, command: Command) -> None:
+    path = tmp_path / "three.onnx"
+    onnx.save(three_layers(), path)
+    tiles = {}
+    for pack in ("off", "network"):
+        output = tmp_path / f"{pack}.xbar.onnx"
+        assert command("compile", path, "-o", output, "--pack", pack).code == 0
+        tiles[pack] = command("report", output, "--json").json()["totals"]["physical_tiles"]
+    assert tiles == {"off": 3, "network": 1}
+    (note,) = [line for line in command("report", output).out.splitlines() if "count for another" in line]
+    assert note.rstrip().endswith("2")
+    refused = command("compile", path, "--pack", "tight")
+    assert refused.code == 2
+    assert "--pack cannot be 'tight'" in refused.err
+
+
+def test_the_map_shows_every_block_once(command: Command, tmp_path: Path) -> None:
+    program = xbarc.compile(three_layers(), overrides=("tile.rows=36", "tile.columns=5"), pack="network")
+    path = program.save(tmp_path / "three.xbar.onnx")
+    blocks = command("report", path, "--map", "--json").json()["blocks"]
+    cells = occupied(program)
+    sites = {(*cell[:3], layer) for cell, (layer, _) in cells.items()}
+    listed = [
+        (block["tile"], row, column, block["layer"])
+        for block in blocks
+        for row in range(block["row"], block["row"] + block["rows"])
+        for column in range(block["column"], block["column"] + block["columns"])
+    ]
+    assert len(listed) == len(sites)
+    assert set(listed) == sites
+    page = command("report", path, "--map").out
+    assert all(f"{block['row']}..{block['row'] + block['rows'] - 1}" in page for block in blocks)
+
+
+def test_a_packing_that_there_is_not_is_refused() -> None:
+    with pytest.raises(UsageError, match="no packing 'tight'"):
+        xbarc.compile(three_layers(), pack="tight")  # type: ignore[arg-type]

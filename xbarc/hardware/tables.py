@@ -1,0 +1,122 @@
+"""The tables of a hardware description that stand alone: cell, tile, converters, core, network, chip.
+
+All quantities are SI floats here; files and dictionaries spell them with a unit (``g_max = "25 uS"``).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from xbarc.hardware.quantities import Conductance, Frequency, SampleRate, Size, Table, Time
+
+Unlimited = Literal["unlimited"]
+Polarity = Literal["unit-cell", "adjacent-columns", "paired-tiles"]
+DacRange = Literal["percentile", "mse", "max"]
+AdcRange = Literal["unit", "full-scale", "percentile", "mse", "fixed"]
+
+Percentile = Annotated[float, Field(gt=0, le=100)]
+
+
+class Cell(Table):
+    """One programmable conductance."""
+
+    g_min: Conductance = Field(description="conductance of level 0 [S]")
+    g_max: Conductance = Field(description="conductance of the highest level [S]")
+    levels: Annotated[int, Field(ge=2, le=65536)] | Unlimited = Field(
+        default=256, description='programmable conductance levels of a cell; "unlimited" leaves targets unquantised'
+    )
+
+    @property
+    def g_step(self) -> float | None:
+        """Siemens between neighbouring levels; None where the levels are unlimited."""
+        return None if self.levels == "unlimited" else (self.g_max - self.g_min) / (self.levels - 1)
+
+
+class Tile(Table):
+    """One array of cells with its converters."""
+
+    rows: int = Field(ge=1, le=65536, description="rows of a tile: inputs of one read")
+    columns: int = Field(ge=1, le=65536, description="columns of a tile: outputs of one read")
+    polarity: Polarity = Field(
+        default="unit-cell",
+        description=(
+            "where the two cells of a differential pair lie: at one site, in neighbouring columns, or in two tiles. "
+            'Offset encoding has one cell a weight: "unit-cell" alone'
+        ),
+    )
+    active_rows: int | None = Field(
+        default=None, ge=1, le=65536, description="rows that one read drives at most; all of them where not given"
+    )
+    read_time: Time | None = Field(
+        default=None, description="time of one read of a tile, the conversion of all its columns included [s]"
+    )
+
+
+class Dac(Table):
+    """The converters on the rows."""
+
+    bits: Annotated[int, Field(ge=2, le=16)] | Unlimited = Field(description="resolution of an input code")
+    range: DacRange = Field(
+        default="percentile",
+        description="how the calibration sample sets the input range of a layer; of no effect where bits are unlimited",
+    )
+    percentile: Percentile = Field(
+        default=99.99,
+        description='share of the input magnitudes inside the range, in percent, for range = "percentile"',
+    )
+
+
+class Adc(Table):
+    """The converters on the columns."""
+
+    # A signed code has 2^(b-1)-1 steps each way: none with one bit.
+    bits: Annotated[int, Field(ge=2, le=24)] | Unlimited = Field(description="resolution of an output code")
+    range: AdcRange = Field(
+        default="percentile",
+        description="how the output range of a layer is set; of no effect where bits are unlimited",
+    )
+    percentile: Percentile = Field(
+        default=99.98, description='share of the column currents inside the range, in percent, for range = "percentile"'
+    )
+    noise_lsb: Annotated[float, Field(ge=0)] = Field(
+        default=0.0, description="standard deviation of a conversion on a written chip, in output codes"
+    )
+    fixed_lsb: Annotated[float, Field(gt=0)] | None = Field(
+        default=None,
+        description='column current of one output code, in conductance steps times input codes, for range = "fixed"',
+    )
+    columns_per_adc: int | None = Field(
+        default=None, ge=1, le=65536, description="columns of a tile that take turns at one converter"
+    )
+    rate: SampleRate | None = Field(default=None, description="conversions of one converter in a second [S/s]")
+
+
+class Core(Table):
+    """Tiles that share buffers and a digital unit."""
+
+    tiles: int = Field(default=1, ge=1, le=1048576, description="physical tiles of a core")
+    buffer: Size | None = Field(default=None, description="memory for inputs and outputs that its tiles share [B]")
+
+
+class Network(Table):
+    """The links between neighbouring cores."""
+
+    link_bits: int | None = Field(default=None, ge=1, le=65536, description="bits that a link carries in a clock cycle")
+    clock: Frequency | None = Field(default=None, description="clock of the links [Hz]")
+
+
+class Chip(Table):
+    """How many cores and tiles there are."""
+
+    tiles: Annotated[int, Field(ge=1)] | Unlimited = Field(
+        default="unlimited", description="physical tiles on the chip; a mesh sets it, where one is given"
+    )
+    mesh_rows: int | None = Field(default=None, ge=1, le=65536, description="rows of cores on the mesh")
+    mesh_columns: int | None = Field(default=None, ge=1, le=65536, description="columns of cores on the mesh")
+
+    @property
+    def mesh(self) -> tuple[int, int] | None:
+        """Rows and columns of cores; None where the description gives no mesh."""
+        return None if self.mesh_rows is None or self.mesh_columns is None else (self.mesh_rows, self.mesh_columns)

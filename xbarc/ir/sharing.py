@@ -1,0 +1,30 @@
+"""Which layers share physical tiles."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+import numpy as np
+
+from xbarc.ir.graph import Graph
+from xbarc.ir.layer import layers
+
+
+def shared_tiles(graph: Graph) -> list[frozenset[str]]:
+    """The sets of matrices that lie together on a tile, each set once; none before placement."""
+    found: dict[int, set[str]] = defaultdict(set)
+    for layer in layers(graph):
+        if layer.read.tiles is not None and layer.read.replicas is not None:
+            for tile in np.unique([layer.read.tiles, *layer.read.replicas]).tolist():
+                found[tile].add(layer.read.matrix)
+    return list(dict.fromkeys(frozenset(matrices) for matrices in found.values() if len(matrices) > 1))
+
+
+def neighbours(graph: Graph) -> Mapping[str, frozenset[str]]:
+    """By matrix, the others that it shares a tile with; those without any are left out."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for matrices in shared_tiles(graph):
+        for matrix in matrices:
+            found[matrix] |= matrices - {matrix}
+    return {matrix: frozenset(others) for matrix, others in found.items()}

@@ -1,0 +1,30 @@
+"""The map of tiles as a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xbarc.report.page import Column, Page, Table, numbers
+from xbarc.report.tile_map import MappedBlock
+from xbarc.report.words import exact
+
+
+def tile_map_page(blocks: Sequence[MappedBlock], *, title: str) -> Page:
+    """All blocks, tile by tile."""
+    columns = (*numbers("tile", "rows", "columns"), Column("layer"), *numbers("copy", "slice", "D", "column\nblock"))
+    rows = tuple(
+        (
+            exact(block.tile),
+            _span(block.row, block.rows),
+            _span(block.column, block.columns),
+            block.layer,
+            *(exact(number) for number in (block.copy, block.slice, block.place, block.column_block)),
+        )
+        for block in sorted(blocks, key=lambda block: (block.tile, block.row, block.column))
+    )
+    notes = ("D counts diagonals and their row blocks; all numbers begin at 0",)
+    return [Table(f"Map of tiles: {title}", columns, rows, notes=notes)]
+
+
+def _span(first: int, count: int) -> str:
+    return f"{first}..{first + count - 1}"
