@@ -55,7 +55,7 @@ class CalibrateInputs:
     def _range(self, seen: Magnitudes, known: Bounds) -> InputRange:
         low, high = known
         proven = low >= 0.0
-        signed = not proven and (seen.negative or not self.measured or not seen.count)
+        signed = not proven and (seen.negative or not self.measured or not seen.reached)
         if not self.measured and math.isfinite(low) and math.isfinite(high):
             limit = max(abs(low), abs(high))
             basis = "known bounds"

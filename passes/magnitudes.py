@@ -36,12 +36,14 @@ class Magnitudes:
     else behind them.
 
     Attributes:
+        reached: whether anything was seen at all.
         count: values seen that are not zero.
         largest: largest magnitude seen.
         negative: whether a negative value was seen.
     """
 
     def __init__(self, name: str) -> None:
+        self.reached = False
         self.count = 0
         self.largest = 0.0
         self.negative = False
@@ -55,6 +57,7 @@ class Magnitudes:
         Raises:
             DataError: a value that is not finite.
         """
+        self.reached = True
         if values.size == 0:
             return
         low, high = float(values.min()), float(values.max())

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import xbarc
 from xbarc.api.checking import check
-from xbarc.errors import ModelError
+from xbarc.errors import ModelError, runtime_words
 from xbarc.onnx_io.import_graph import import_graph
 
 Shape = tuple[int | str | None, ...]
@@ -344,6 +344,23 @@ def test_what_no_checker_has_seen_is_refused_when_it_is_imported(graph: onnx.Gra
     with pytest.raises(ModelError) as caught:
         import_graph(helper.make_model(graph), arrays={})
     assert caught.value.what == message
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 100_000, "a.cc:1 " * 10_000, "a: " * 30_000, "(" * 100_000], ids=lambda name: name[:7]
+)
+def test_words_are_found_beside_names_of_any_length(name: str) -> None:
+    """Matched step by step: a pattern that goes back over the name would not end today."""
+    wrong = node("BitShift", ["u", "u"], "y", direction="UP")
+    wrong.name = name
+    given = model([wrong], {"u": (TensorProto.UINT32, (2,))}, output=TensorProto.UINT32)
+    with pytest.raises(ModelError, match="Invalid direction value of 'UP'"):
+        check(given)
+    wrong.attribute.append(helper.make_attribute("alpha", 1.0))
+    with pytest.raises(ModelError, match="Unrecognized attribute: "):
+        check(model([wrong], {"u": (TensorProto.UINT32, (2,))}, output=TensorProto.UINT32))
+    words = runtime_words(Exception(f"[ONNXRuntimeError] : 9 : NOT_IMPLEMENTED : no operator for the node '{name}'"))
+    assert words.startswith("no operator for the node")
 
 
 def test_what_onnxruntime_finds_out_only_when_it_runs_is_told_with_the_node() -> None:

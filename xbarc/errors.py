@@ -13,8 +13,8 @@ from typing import ClassVar, Final
 #: the function there; the condition that it checked.
 _NOISE: Final = re.compile(
     r"\[ONNXRuntimeError\] : \d+ : \w+ : "
-    r"|(?:/\S+/)?\w+\.(?:cc|h):\d+ "
-    r"(?:[^()]*(?:\((?:[^()]|\([^()]*\))*\))+(?: const)?(?: \[with (?:[^][]|\[[^][]*\])*\])? )?"
+    r"|(?<!\S)(?:\S*/)?\w+\.(?:cc|h):\d+ "
+    r"(?:[^()]{,999}(?:\((?:[^()]|\([^()]*\))*\))+(?: const)?(?: \[with (?:[^][]|\[[^][]*\])*\])? )?"
     r"|Exception during initialization: "
 )
 _RUNNING: Final = re.compile(r"Non-zero status code returned while running (\S+) node\. Name:'(.*?)' Status Message: ")

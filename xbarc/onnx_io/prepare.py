@@ -28,7 +28,7 @@ _MISFIT = "types or shapes do not fit together"
 #: How ONNX's checker names a node.
 _CONTEXT = re.compile(r"==> Context: Bad node spec for node\. Name: (.*?) ?OpType: (\S+)")
 #: What its converter says before the words.
-_ASSERTION = re.compile(r"\S+:\d+: \w+: Assertion `.*?` failed: ?")
+_ASSERTION = re.compile(r"(?<!\S)\S+:\d+: \w+: Assertion `.*?` failed: ?")
 #: How ONNX's own tools refuse a model.
 _REFUSALS = (
     RuntimeError,
