@@ -118,6 +118,22 @@ def test_check_counts_the_arithmetic(command: Command, models_dir: Path) -> None
     assert forced["analog_share"] == pytest.approx((macs["conv2"] + macs["fc"]) / 84_224)
 
 
+def test_check_counts_what_open_sizes_are_given_for(command: Command) -> None:
+    """A recurrent layer of 20 steps: 20 x (4 x 12 + 3 x 12) multiply-accumulates a sample."""
+    shapes = {"x": ["batch", "time", 4]}
+    weights = {"W": np.ones((1, 12, 4), np.float32), "R": np.ones((1, 12, 3), np.float32)}
+    steps = [node("Transpose", ["x"], "t", perm=[1, 0, 2]), node("LSTM", ["t", "W", "R"], "y", hidden_size=3)]
+    onnx.save(network(steps, shapes, weights), "lstm.onnx")
+    assert "give them with --size" in command("check", "lstm.onnx").out
+    report = command("check", "lstm.onnx", "--size", "time=20", "--json").json()
+    assert (report["analog_macs"], report["analog_share"]) == (20 * (4 * 12 + 3 * 12), 1.0)
+    wrong = command("check", "lstm.onnx", "--size", "length=20")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "no input has a size called 'length'" in wrong.err
+    assert "open sizes are: batch, time" in wrong.err
+    assert "--size time is not NAME=N" in command("check", "lstm.onnx", "--size", "time").err
+
+
 def test_check_does_not_claim_to_know_what_is_inside_an_operator(command: Command) -> None:
     model = network(
         [node("LSTM", ["x", "W", "R"], "h", hidden_size=3), node("MatMul", ["h", "M"], "y")],

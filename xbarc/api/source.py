@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from xbarc.onnx_io.files import file_hash, read_file
 from xbarc.onnx_io.import_graph import import_graph
 from xbarc.onnx_io.prepare import prepare
 from xbarc.onnx_io.program import is_program
+from xbarc.onnx_io.sizes import give_sizes
 from xbarc.onnx_io.texts import refuse_no_text
 
 ModelLike = str | os.PathLike[str] | onnx.ModelProto
@@ -37,15 +39,17 @@ class Source:
     sha256: str
 
 
-def read_source(model: ModelLike) -> Source:
-    """Read, check and prepare a model.
+def read_source(model: ModelLike, *, sizes: Mapping[str, int] | None = None) -> Source:
+    """Read, check and prepare a model; ``sizes`` are numbers for symbols in the shapes of its inputs.
 
     Raises:
         ModelError: it cannot be read, is not valid, or is a compiled program.
+        UsageError: a symbol that no input has.
     """
     path, where, bare = read_bare(model)
     if is_program(bare.model):
         raise ModelError("this model is compiled already", where=where, fix="give the source model, or run the program")
+    give_sizes(bare.model, sizes or {}, where=where)
     prepared = prepare(bare.model, where=where)
     digest = bare.sha256() if path is None else file_hash(path)
     return Source(import_graph(prepared.model, prepared.types, arrays=bare.arrays), path, digest)

@@ -21,6 +21,10 @@ HostOption = Annotated[
     list[str] | None,
     typer.Option("--host", metavar="GLOB", help="Leave operators whose name matches digital. May be repeated."),
 ]
+SizeOption = Annotated[
+    list[str] | None,
+    typer.Option("--size", metavar="NAME=N", help="A size that the model leaves open. May be repeated."),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY.PATH=VALUE", help="Change a value of the hardware. May be repeated."),
@@ -55,6 +59,21 @@ ThreadsOption = Annotated[
     typer.Option("--threads", metavar="N", min=1, max=256, help="Threads to use; all processors by default."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def read_sizes(given: list[str]) -> dict[str, int]:
+    """Sizes by name.
+
+    Raises:
+        UsageError: what is not ``NAME=N`` with a number of at least 1.
+    """
+    found = {}
+    for text in given:
+        name, equals, number = text.rpartition("=")
+        if not equals or not number.isdecimal() or int(number) < 1:
+            raise UsageError(f"--size {text} is not NAME=N", fix="write it as in --size length=128")
+        found[name] = int(number)
+    return found
 
 
 def has_chips(device: str, **given: object) -> bool:

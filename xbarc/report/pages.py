@@ -46,7 +46,11 @@ def check_page(report: CheckReport, *, title: str) -> Page:
     ]
     if report.folded:
         summary.append(("folded away", counted(report.folded)))
-    return [Table(title, columns, rows, muted=muted), facts("In all", *summary)]
+    unknown = report.analog_macs is None or report.host_macs is None
+    notes = (
+        ("unknown: it depends on sizes that the model leaves open; give them with --size NAME=N",) if unknown else ()
+    )
+    return [Table(title, columns, rows, muted=muted), facts("In all", *summary, notes=notes)]
 
 
 def compilation_page(result: Compilation) -> Page:
