@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -15,6 +15,7 @@ from xbarc.ir.graph import Graph, Value
 from xbarc.ir.layer import Layer, layers
 from xbarc.ir.operators import NEVER_REACHED, CodeRange, CurrentRange
 from xbarc.ir.stages import Stage
+from xbarc.passes.currents import current_bounds, current_step, is_lossless, lossless_bits
 from xbarc.passes.magnitudes import Magnitudes
 
 
@@ -59,8 +60,8 @@ class CalibrateAdc:
                 layer.accumulate.correction = _correction(layer, layer.accumulate.unit_correction / layer.adc.range.lsb)
 
     def _range(self, layer: Layer, codes: CodeRange, seen: Magnitudes) -> CurrentRange:
-        lowest, highest = current_bounds(layer)
-        reach = max(highest, -lowest)
+        bounds, step = current_bounds(layer), current_step(layer)
+        reach = max(bounds[1], -bounds[0])
         least = 0.0 if layer.unquantised else 1.0
         sample = "calibration sample" if self.measured else "random inputs"
         match self.adc.range:
@@ -81,11 +82,12 @@ class CalibrateAdc:
                 lsb = max(seen.least_squares_limit(codes.high) / codes.high, least)
                 basis = f"least squares over the {sample}"
         lsb = float(np.clip(np.float32(lsb or 1.0), np.finfo(np.float32).tiny, np.finfo(np.float32).max))
-        lossless = least == lsb == 1.0 and codes.low <= lowest and highest <= codes.high and layer.read.pedestal == 0.0
+        lossless = is_lossless(step, bounds, codes=codes, lsb=lsb)
+        bits = lossless_bits(step, bounds, signed=codes.low < 0)
         limit = (codes.high + 0.5) * lsb
         clipped = seen.share_beyond(limit) if seen.count else None
         used = seen.largest / (codes.high * lsb) if seen.count else None
-        return CurrentRange(lsb, basis, clipped, used, lossless)
+        return CurrentRange(lsb, basis, clipped, used, lossless, bits)
 
 
 def _evenly_spread(layer: Layer) -> float:
@@ -118,38 +120,3 @@ def _correction(layer: Layer, exact: np.ndarray) -> np.ndarray:
     grid = min(2.0 ** math.ceil(math.log2(largest / 2.0**52)), 1.0)
     snapped: np.ndarray = np.rint(exact / grid) * grid
     return snapped
-
-
-def current_bounds(layer: Layer) -> tuple[float, float]:
-    """The smallest and the largest current that any column of any block can give, over all admissible input codes."""
-    codes = layer.applied or CodeRange(-1, 1)
-    partition = layer.read.partition
-    lowest = highest = 0.0
-    for slice_levels in layer.read.levels:
-        for place in range(partition.stacked):
-            rows = partition.rows_in(*divmod(place, partition.row_blocks))
-            for positive, negative in _column_sums(layer, slice_levels[:, place, :rows]):
-                highest = max(highest, float((positive * codes.high - negative * codes.low).max()))
-                lowest = min(lowest, float((positive * codes.low - negative * codes.high).min()))
-    return lowest, highest
-
-
-def _column_sums(layer: Layer, cells: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Of each current of a block, the sums of its positive and of its negative terms a column, for input code 1.
-
-    ``cells``: ``(P, rows, C)``.
-    """
-    exact = cells.dtype.kind == "u"
-    if layer.single_ended:
-        for plane in cells:
-            total = plane.sum(axis=0, dtype=np.uint64 if exact else np.float64).astype(np.float64)
-            yield total + len(plane) * layer.read.pedestal, np.zeros_like(total)
-        return
-    partition = layer.read.partition
-    wide: np.ndarray = cells.astype(np.int32 if exact else np.float64)
-    if partition.reference_column:
-        wide = wide[..., partition.data_columns] - wide[..., partition.reference_columns]
-    terms = wide[0] - wide[1] if len(wide) == 2 else wide[0]
-    positive = np.maximum(terms, 0).sum(axis=0, dtype=np.float64)
-    negative = np.maximum(-terms, 0).sum(axis=0, dtype=np.float64)
-    yield positive, negative

@@ -261,10 +261,11 @@ def test_converter_ranges_are_what_their_policies_say(dense: Dense, hardware: Ha
         return
     analog = hardware.weights.subtraction == "analog"
     ends = code_range(hardware.adc.bits, signed=analog or signed)
-    currents = []
+    currents, terms = [], set()
     for read in reads_of(dense.weight, hardware):
         extra = 0.0 if analog else pedestal_of(hardware)
         for side in [read.plus - read.minus] if analog else [read.plus + extra, read.minus + extra]:
+            terms.update(side.ravel().tolist())
             currents.append((np.maximum(side, 0) * high + np.minimum(side, 0) * low).sum(axis=0).max())
             currents.append((np.maximum(side, 0) * low + np.minimum(side, 0) * high).sum(axis=0).min())
     reach = float(np.abs(currents).max())
@@ -278,8 +279,9 @@ def test_converter_ranges_are_what_their_policies_say(dense: Dense, hardware: Ha
             assert lsb == np.float32(hardware.adc.fixed_lsb)
         case _:
             assert 1.0 <= lsb <= max(reach / ends[1] * (1 + 1e-6), 1.0)
-    holds = lsb == 1.0 and ends[0] <= min(currents) and max(currents) <= ends[1]
-    assert layer.adc.range.lossless == (holds and (analog or pedestal_of(hardware) == 0.0))
+    holds = ends[0] * lsb <= min(currents) and max(currents) <= ends[1] * lsb
+    whole = all(float(term).is_integer() and float(term / lsb).is_integer() for term in terms)
+    assert layer.adc.range.lossless == (holds and whole)
 
 
 def test_the_range_of_an_adc_counts_the_pedestal_of_used_rows_alone() -> None:

@@ -35,6 +35,7 @@ from xbarc.passes.place_blocks import PlaceBlocks
 from xbarc.passes.replicate import Replicate
 from xbarc.passes.share_weights import ShareWeights
 from xbarc.passes.split_blocks import SplitBlocks
+from xbarc.passes.verify_mapping import VerifyMapping
 
 HardwareLike = str | os.PathLike[str] | Hardware
 Replication = Literal["none", "balance"] | int
@@ -54,6 +55,7 @@ def compile_model(
     threads: int | None = None,
     dump_folder: str | os.PathLike[str] | None = None,
     on_difference: OnDifference | None = None,
+    verify: bool = False,
     progress: Progress | None = None,
 ) -> Program:
     """Compile a network for a chip.
@@ -72,6 +74,7 @@ def compile_model(
         threads: all that the process may use by default.
         dump_folder: where the graph goes as text after each pass.
         on_difference: told after each pass by how much it changed the outputs for the first batch of the sample.
+        verify: prove at the end that every weight lies on cells of its own, which decode to it within half a step.
         progress: told before each pass.
 
     Raises:
@@ -81,6 +84,7 @@ def compile_model(
         CapacityError: the chip has too few tiles.
         UsageError: patterns or overrides that name nothing; ``replicate`` or ``pack`` is none of these; copies to fill
             an unlimited chip.
+        InternalError: with ``verify``, cells do not hold the weights.
     """
     if isinstance(hardware, Hardware) and overrides:
         raise UsageError("overrides change a preset or a file, not a description", fix="change the description itself")
@@ -99,6 +103,8 @@ def compile_model(
     observers.append(_refuse_unloadable)
     if on_difference is not None:
         observers.append(PassCheck(graph, executor, next(iter(sample)), on_difference))
+    if verify:
+        observers.append(VerifyMapping(described))
     Pipeline(passes, progress=progress, observers=observers).run(graph)
     facts = {
         "xbarc": importlib.metadata.version("xbarc"),

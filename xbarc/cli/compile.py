@@ -69,6 +69,10 @@ def compile_(
         bool,
         typer.Option("--check-passes", help="Show on stderr by how much each pass changes the outputs for one batch."),
     ] = False,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Prove that every weight lies on cells of its own, which give it back."),
+    ] = False,
     threads: ThreadsOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -103,6 +107,7 @@ def compile_(
             threads=threads,
             dump_folder=dump_folder,
             on_difference=print_difference if check_passes else None,
+            verify=verify,
             progress=lambda name, number, of: advance(name, number - 1, of),
         )
         advance("writing", 0, None)

@@ -270,7 +270,8 @@ class CurrentRange:
         basis: policy and sample, for people.
         clipped: share of the sample's conversions that met the end of the range; ``None`` where none was seen.
         used: largest current of the sample over the largest that is not clipped; ``None`` where none was seen.
-        lossless: whether every current that the cells can give has a code of its own.
+        lossless: whether every current that the cells can give is a whole number of codes within the range.
+        lossless_bits: the fewest bits with which some range is lossless; ``None`` where there are none, or no need.
     """
 
     lsb: float
@@ -278,6 +279,7 @@ class CurrentRange:
     clipped: float | None
     used: float | None
     lossless: bool
+    lossless_bits: int | None = None
 
 
 @dataclass(eq=False, kw_only=True)

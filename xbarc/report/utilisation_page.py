@@ -140,6 +140,7 @@ def _converters(report: UtilisationReport) -> Table:
         Column("by"),
         *numbers("DAC\nclipped", "ADC\nlsb", "ADC\nused", "ADC\nclipped"),
         Column("ADC\nlossless"),
+        *numbers("bits for\nlossless"),
     )
     rows = tuple(
         (
@@ -151,6 +152,7 @@ def _converters(report: UtilisationReport) -> Table:
             "-" if layer.current_range.used is None else percent(layer.current_range.used),
             "-" if layer.current_range.clipped is None else percent(layer.current_range.clipped),
             "yes" if layer.current_range.lossless else "no",
+            "-" if layer.current_range.lossless_bits is None else str(layer.current_range.lossless_bits),
         )
         for layer in report.layers
     )
@@ -164,7 +166,7 @@ def _converters(report: UtilisationReport) -> Table:
             f"ADC range: {adc}",
             "ADC lsb: the current of one code, in conductance steps times input codes",
             "ADC used: the sample's largest current over the end of the range",
-            "lossless: every current that the cells can give has a code of its own",
+            "lossless: every current that the cells can give is a whole number of codes within the range",
         ),
     )
 

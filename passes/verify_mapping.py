@@ -1,0 +1,200 @@
+"""Verify the mapping: every weight lies on cells of its own, and the cells give it back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from xbarc.errors import InternalError
+from xbarc.hardware.schema import Hardware
+from xbarc.hardware.weights import magnitude_levels
+from xbarc.ir.graph import Graph
+from xbarc.ir.layer import Layer, layers
+from xbarc.ir.pipeline import Pass
+from xbarc.ir.scopes import products
+from xbarc.ir.stages import Stage
+
+_HALF = 0.5 + 1e-6  # what rounds to an integer may lie so far off, with the rounding of the quotient itself
+_EXACT = 1e-9  # the same where nothing is rounded, as shares of the largest weight
+
+
+@dataclass
+class VerifyMapping:
+    """An observer of the pipeline: keeps the weights that are encoded, and proves that the placed cells hold them.
+
+    Raises:
+        InternalError: cells of two blocks coincide, or a weight is not on the chip, or more than once, or what its
+            cells decode to is more than half a step from it.
+    """
+
+    hardware: Hardware
+    _weights: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def __call__(self, _entry: Pass, _number: int, graph: Graph) -> None:
+        if graph.stage == Stage.ENCODED:
+            self._weights.update((product.name, product.weight) for _, product in products(graph))
+        elif graph.stage == Stage.PLACED:
+            verify_places(graph, self.hardware)
+            verify_cells(graph, self.hardware, self._weights)
+
+
+def verify_places(graph: Graph, hardware: Hardware) -> None:
+    """Check that every block lies within its tile, and that no two have a cell in common.
+
+    Raises:
+        InternalError: names the layers, the tile, and the row and column where they meet.
+    """
+    owners: dict[str, Layer] = {}
+    tables = []
+    for layer in layers(graph):
+        owner = owners.setdefault(layer.read.matrix, layer)
+        if owner is layer:
+            tables.append(_rectangles(layer, hardware))
+        elif not np.array_equal(_rectangles(owner, hardware), _rectangles(layer, hardware)):
+            raise InternalError(f"layers {owner.name!r} and {layer.name!r} share a matrix, but not its tiles")
+    if not tables:
+        return
+    names = [layer.name for layer in owners.values()]
+    whose = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
+    table = np.concatenate(tables)
+    for index in np.flatnonzero((table[:, 3] > hardware.tile.rows) | (table[:, 4] > hardware.tile.columns))[:1]:
+        raise InternalError(f"a block of layer {names[whose[index]]!r} reaches beyond tile {table[index, 0]}")
+    order = np.argsort(table[:, 0], kind="stable")
+    for together in np.split(order, np.flatnonzero(np.diff(table[order, 0])) + 1):
+        one, other = np.triu_indices(len(together), 1)
+        left, right = table[together[one]], table[together[other]]
+        begin, end = np.maximum(left[:, 1:3], right[:, 1:3]), np.minimum(left[:, 3:], right[:, 3:])
+        for index in np.flatnonzero((begin < end).all(axis=1))[:1]:
+            first, second = (names[whose[together[side[index]]]] for side in (one, other))
+            raise InternalError(
+                f"blocks of layers {first!r} and {second!r} lie on the same cell: "
+                f"tile {left[index, 0]}, row {begin[index, 0]}, column {begin[index, 1]}"
+            )
+
+
+def _rectangles(layer: Layer, hardware: Hardware) -> np.ndarray:
+    """``(blocks, 5)`` of all copies: tile, first row and column, the row and column behind the last."""
+    read, partition, layout = layer.read, layer.read.partition, hardware.tile.polarity
+    if read.tiles is None or read.replicas is None:
+        raise InternalError(f"layer {layer.name!r} has no tiles")
+    tiles = np.concatenate([read.tiles[None], read.replicas])[..., None]
+    origins = np.zeros((*tiles.shape[:-1], 2), dtype=np.int32) if read.origins is None else read.origins
+    places = np.concatenate([tiles, origins], axis=-1)
+    if tiles.shape[2] == 2 and layout != "paired-tiles":
+        if not np.array_equal(places[:, :, 0], places[:, :, 1]):
+            raise InternalError(f"layer {layer.name!r} has pairs of cells that are apart")
+        places = places[:, :, :1]
+    sizes = np.array(partition.block_sizes()).reshape(partition.stacked, partition.column_blocks, 2)
+    sizes += [0, int(partition.reference_column)]
+    if layout == "adjacent-columns":
+        sizes *= [1, 2]
+    return np.concatenate([places, places[..., 1:] + sizes], axis=-1).reshape(-1, 5)
+
+
+def verify_cells(graph: Graph, hardware: Hardware, weights: Mapping[str, np.ndarray]) -> None:
+    """Check that the cells of every layer, decoded block by block, give its weights back.
+
+    Args:
+        graph: at tile level.
+        hardware: that it is made for.
+        weights: ``(G, K, N)`` of each layer, as they were encoded.
+
+    Raises:
+        InternalError: names the layer, and row and column of a weight that is not what its cells hold.
+    """
+    for layer in layers(graph):
+        weight, partition = weights[layer.name], layer.read.partition
+        scale = layer.rescale.unit_scale.reshape(partition.groups, partition.columns) / layer.dac.scale
+        held = np.zeros(weight.shape, dtype=np.uint8)
+        for place in range(partition.stacked):
+            for block in range(partition.column_blocks):
+                _verify_block(layer, hardware, weight, scale, held, (place, block))
+        for group, row, column in np.argwhere(held != 1)[:1]:
+            raise InternalError(
+                f"layer {layer.name!r}: the weight at group {group}, row {row}, column {column} is in "
+                f"{held[group, row, column]} blocks"
+            )
+
+
+def _verify_block(
+    layer: Layer,
+    hardware: Hardware,
+    weight: np.ndarray,
+    scale: np.ndarray,
+    held: np.ndarray,
+    at: tuple[int, int],
+) -> None:
+    """Compare the block with the weights over their ``scale``, ``(G, N)``; count those in ``held``, ``(G, K, N)``."""
+    partition = layer.read.partition
+    diagonal, row_block = divmod(at[0], partition.row_blocks)
+    top, left = row_block * partition.block_rows, at[1] * partition.block_columns
+    found = _decode(layer, at)
+    expected = np.zeros(found.shape)
+    slack = np.zeros(found.shape)  # between groups there is nothing, exactly
+    unlimited = layer.read.levels.dtype.kind == "f"
+    # A step of a pair around the middle counts in both cells.
+    step = 2.0 if hardware.weights.encoding == "constant-sum" else 1.0
+    for number in range(partition.groups_in(diagonal)):
+        group = diagonal * partition.groups_per_diagonal + number
+        rows, inner_rows = _common(top, found.shape[0], number * partition.rows, partition.rows)
+        columns, inner_columns = _common(left, found.shape[1], number * partition.columns, partition.columns)
+        expected[rows, columns] = weight[group, inner_rows, inner_columns] / scale[group, inner_columns]
+        slack[rows, columns] = _EXACT if unlimited else _HALF * step
+        held[group, inner_rows, inner_columns] += 1
+    wrong = np.abs(found - expected) > slack
+    largest = _largest(hardware)
+    if not unlimited:
+        wrong |= np.abs(found) > largest
+    for row, column in np.argwhere(wrong)[:1]:
+        raise InternalError(
+            f"layer {layer.name!r}: the cells at row {top + row}, column {left + column} of diagonal {diagonal} hold "
+            f"{found[row, column]:g}, and the weight over its scale is {expected[row, column]:g}"
+        )
+
+
+def _decode(layer: Layer, at: tuple[int, int]) -> np.ndarray:
+    """What the cells of a block stand for, all slices together: ``(rows, columns)`` float64, without padding."""
+    read, how, partition = layer.read, layer.accumulate, layer.read.partition
+    diagonal, row_block = divmod(at[0], partition.row_blocks)
+    rows, columns = partition.rows_in(diagonal, row_block), partition.columns_in(diagonal, at[1])
+    left = at[1] * partition.block_columns
+    width = min(partition.block_columns, partition.diagonal_columns - left)
+    first = at[1] * (partition.block_columns + int(partition.reference_column))
+    total = np.zeros((rows, columns))
+    for number, worth in enumerate(how.slice_weights):
+        planes = read.levels[number, :, at[0], :rows, first : first + columns].astype(np.float64)
+        if how.recombination is not None:
+            unit = read.levels[number, :, at[0], :rows, first + width, None].astype(np.float64)
+            counted = (number, at[0], slice(left, left + columns))
+            planes = planes * how.recombination.signs[counted] + unit * how.recombination.references[counted]
+        elif partition.reference_column:
+            planes -= read.levels[number, :, at[0], :rows, first + width, None]
+        elif how.offsets is not None:
+            planes -= float(how.offsets[number])
+        total += worth * (planes[0] - planes[1] if len(planes) == 2 else planes[0])
+    return total
+
+
+def _common(begin: int, size: int, other: int, other_size: int) -> tuple[slice, slice]:
+    """What two ranges have in common, counted from the beginning of either."""
+    low, high = max(begin, other), min(begin + size, other + other_size)
+    high = max(low, high)
+    return slice(low - begin, high - begin), slice(low - other, high - other)
+
+
+def _largest(hardware: Hardware) -> float:
+    """The largest integer that a weight is encoded as, in what cells decode to; infinite where levels are unlimited."""
+    total, kind = magnitude_levels(hardware.weights, hardware.cell), hardware.weights.encoding
+    if total == "unlimited":
+        return float("inf")
+    match kind:
+        case "differential":
+            return total - 1
+        case "constant-sum":
+            return 2 * (total - 1)
+        case "twos-complement":
+            return total // 2 - 1
+        case _:
+            return total - 1 - total // 2
