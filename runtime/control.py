@@ -14,10 +14,24 @@ from xbarc.runtime.steps import Array, Context, Routine
 
 @dataclass(frozen=True, slots=True)
 class Empty:
-    """What a loop that never runs makes of a sequence of results: axes of unknown size have none."""
+    """What a loop that never runs makes of a sequence of results.
+
+    Attributes:
+        dtype: of the results.
+        shape: sizes, symbols for them, or ``None``: an axis whose size nobody knows has none.
+        axis: along which results would be stacked.
+    """
 
     dtype: np.dtype
-    shape: tuple[int, ...]
+    shape: tuple[int | str | None, ...]
+    axis: int
+
+    def array(self, sizes: Mapping[str, int]) -> np.ndarray:
+        """The stack, with numbers for symbols."""
+        known = [sizes.get(size, 0) if isinstance(size, str) else size or 0 for size in self.shape]
+        if known:
+            known[self.axis] = 0
+        return np.empty(tuple(known) or (0,), dtype=self.dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +107,8 @@ class LoopStep:
             states = made[: len(states)]
             for stack, entry in zip(stacks, made[len(states) :], strict=True):
                 stack.append(entry)
-        stacked = [_stacked(stack, 0, empty) for stack, empty in zip(stacks, self.empty, strict=True)]
+        # onnxruntime takes open sizes of a loop that never runs for 0 too.
+        stacked = [_stacked(stack, 0, empty, {}) for stack, empty in zip(stacks, self.empty, strict=True)]
         return dict(zip(self.outputs, [*states, *stacked], strict=True))
 
 
@@ -108,6 +123,7 @@ class ScanStep:
         body: from states and entries to states and results to be stacked.
         outputs: names of the final states, then of the stacks: along ``out_axes``, from the end where ``out_reverse``.
         empty: the stacks of a loop that never runs.
+        shapes: of what it reads, by name, with symbols where sizes are open.
     """
 
     states: tuple[str, ...]
@@ -120,6 +136,7 @@ class ScanStep:
     out_axes: tuple[int, ...]
     out_reverse: tuple[bool, ...]
     empty: tuple[Empty, ...]
+    shapes: Mapping[str, tuple[int | str | None, ...]]
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -139,8 +156,9 @@ class ScanStep:
             states = made[: len(states)]
             for stack, entry in zip(stacks, made[len(states) :], strict=True):
                 stack.append(entry)
+        sizes = _sizes(self.shapes, values)
         stacked = [
-            _stacked(stack[::-1] if backwards else stack, axis, empty)
+            _stacked(stack[::-1] if backwards else stack, axis, empty, sizes)
             for stack, axis, backwards, empty in zip(stacks, self.out_axes, self.out_reverse, self.empty, strict=True)
         ]
         return dict(zip(self.outputs, [*states, *stacked], strict=True))
@@ -160,7 +178,16 @@ def _step(context: Context, number: int) -> Context:
     return dataclasses.replace(context, place=place)
 
 
-def _stacked(entries: Sequence[np.ndarray], axis: int, empty: Empty) -> np.ndarray:
-    if entries:
-        return np.stack(entries, axis=axis)
-    return np.empty(empty.shape, dtype=empty.dtype)
+def _sizes(shapes: Mapping[str, tuple[int | str | None, ...]], values: Mapping[str, Array]) -> dict[str, int]:
+    """Numbers for the symbols in the shapes of what was read."""
+    return {
+        symbol: size
+        for name, shape in shapes.items()
+        if isinstance(values[name], np.ndarray) and values[name].ndim == len(shape)
+        for symbol, size in zip(shape, values[name].shape, strict=True)
+        if isinstance(symbol, str)
+    }
+
+
+def _stacked(entries: Sequence[np.ndarray], axis: int, empty: Empty, sizes: Mapping[str, int]) -> np.ndarray:
+    return np.stack(entries, axis=axis) if entries else empty.array(sizes)

@@ -276,3 +276,16 @@ def captures(draw: Draw) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
         "n": np.array(draw(st.integers(1, 2))),
     }
     return parsed(text, constants), {"x": numbers(draw(st.integers(1, 4)), 4)}
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+def test_a_recurrent_layer_over_no_steps_keeps_its_other_sizes(kind: str) -> None:
+    gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[kind]
+    model = parsed(
+        f"network (float[T, N, 2] x, float[1, {gates * 3}, 2] W, float[1, {gates * 3}, 3] R) => (float[T, 1, N, 3] y)"
+        f"{{ [layer] y = {kind} <hidden_size = 3> (x, W, R) }}",
+        {"W": numbers(1, gates * 3, 2), "R": numbers(1, gates * 3, 3, seed=1)},
+    )
+    chip = xbarc.compile(model, hardware="exact").write()
+    assert chip.run_batch({"x": numbers(0, 5, 2)})["y"].shape == (0, 1, 5, 3)
+    assert chip.run_batch({"x": numbers(4, 5, 2)})["y"].shape == (4, 1, 5, 3)

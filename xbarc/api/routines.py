@@ -12,7 +12,7 @@ from xbarc.ir.graph import Graph, Value
 from xbarc.ir.layer import Layer
 from xbarc.ir.operators import Control, HostOp
 from xbarc.ir.regions import HostRegion, schedule
-from xbarc.ir.types import TensorType
+from xbarc.ir.types import Dim, TensorType
 from xbarc.ir.work import host_macs
 from xbarc.runtime.control import Empty, IfStep, LoopStep, ScanStep
 from xbarc.runtime.host import Optimization
@@ -148,6 +148,7 @@ def _control_step(operator: Control, read: list[str | None], bodies: Mapping[str
         out_axes=out_axes,
         out_reverse=tuple(map(bool, _numbers(operator, "scan_output_directions", len(stacks)))),
         empty=tuple(_empty(value, axis) for value, axis in zip(stacks, out_axes, strict=True)),
+        shapes=_shapes(operator, read),
     )
 
 
@@ -158,8 +159,11 @@ def _numbers(operator: Control, attribute: str, count: int) -> tuple[int, ...]:
 def _empty(value: Value, axis: int) -> Empty:
     """What a loop that never runs leaves: no entries along its axis."""
     if not isinstance(value.type, TensorType) or value.type.shape is None:
-        return Empty(np.dtype(np.float32), (0,))
-    sizes = [size if isinstance(size, int) else 0 for size in value.type.shape]
-    if sizes:
-        sizes[axis] = 0
-    return Empty(value.type.dtype, tuple(sizes) or (0,))
+        return Empty(np.dtype(np.float32), (0,), 0)
+    return Empty(value.type.dtype, value.type.shape, axis)
+
+
+def _shapes(operator: Control, read: list[str | None]) -> dict[str, tuple[Dim, ...]]:
+    """The shapes of what an operator reads, by name."""
+    pairs = zip(read, operator.operands, strict=True)
+    return {name: value.shape for name, value in pairs if name is not None and value is not None and value.shape}
