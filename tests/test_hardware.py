@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chip_texts import CHIP
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,24 +18,6 @@ from xbarc.hardware.load import load_hardware, preset_names
 from xbarc.hardware.schema import Hardware
 from xbarc.hardware.starting_file import starting_file
 from xbarc.units import format_quantity
-
-CHIP = """\
-name = "chip"
-
-[cell]
-g_min = "1 uS"
-g_max = "25 uS"
-
-[tile]  # a comment
-rows = 128
-columns = 64
-
-[dac]
-bits = 8
-
-[adc]
-bits = 8
-"""
 
 
 def values_of(**tables: dict[str, object]) -> dict[str, Any]:

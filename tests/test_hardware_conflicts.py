@@ -5,28 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from chip_texts import CHIP
 
 from xbarc.errors import HardwareError
 from xbarc.hardware.load import load_hardware
-
-# Line numbers below count from the first line of this text.
-CHIP = """\
-name = "chip"
-
-[cell]
-g_min = "1 uS"
-g_max = "25 uS"
-
-[tile]  # a comment
-rows = 128
-columns = 64
-
-[dac]
-bits = 8
-
-[adc]
-bits = 8
-"""
 
 
 @pytest.mark.parametrize(

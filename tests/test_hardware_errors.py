@@ -6,31 +6,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from chip_texts import CHIP
 from hypothesis import given
 from hypothesis import strategies as st
 
 from xbarc.errors import HardwareError
 from xbarc.hardware.load import load_hardware
 from xbarc.hardware.schema import Hardware
-
-# Line numbers below count from the first line of this text.
-CHIP = """\
-name = "chip"
-
-[cell]
-g_min = "1 uS"
-g_max = "25 uS"
-
-[tile]  # a comment
-rows = 128
-columns = 64
-
-[dac]
-bits = 8
-
-[adc]
-bits = 8
-"""
 
 
 def error_of(tmp_path: Path, text: str, *overrides: str) -> HardwareError:

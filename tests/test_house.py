@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.metadata
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -239,3 +241,10 @@ def test_a_mapped_folder_is_importable_only_under_its_package(folder: str, monke
     monkeypatch.syspath_prepend(ROOT)
     with pytest.raises(ImportError, match=rf"this package is xbarc\.{folder}, but it is being imported as {folder}: "):
         importlib.import_module(folder)
+
+
+def test_python_started_in_the_checkout_finds_all_of_the_package() -> None:
+    """As whoever follows the README does: the checkout's folder then hides the installed package."""
+    lines = "import xbarc, xbarc.passes, xbarc.runtime; print(xbarc.compile.__name__, xbarc.__file__)"
+    ran = subprocess.run([sys.executable, "-c", lines], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.stdout.split() == ["compile_model", str(ROOT / "xbarc" / "__init__.py")], ran.stderr

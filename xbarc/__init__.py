@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
     from xbarc.errors import XbarcError
 
 __all__ = ["Chip", "Program", "XbarcError", "compile", "load"]
+
+_HERE = os.path.dirname(os.path.abspath(__file__))
+if not os.path.isdir(os.path.join(_HERE, "runtime")):
+    # Python that is started in a checkout finds this folder before the installed package: what an installation holds in
+    # it stands beside it there.
+    __path__.append(os.path.dirname(_HERE))
 
 #: Where each public name lives; imported when it is first asked for, so that the command line starts fast.
 _HOMES = {

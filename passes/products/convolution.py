@@ -23,6 +23,20 @@ from xbarc.passes.products.rule import (
 
 def conv(operator: HostOp) -> Lowering | Refusal:
     """A convolution of any rank, with groups."""
+    found = kernel_and_bias(operator)
+    if isinstance(found, Refusal):
+        return found
+    kernel, bias = found
+    weight, windows = kernel_matrix(operator, kernel), kernel_windows(operator, kernel.shape[2:])
+
+    def build(builder: Builder) -> list[Value | None]:
+        return [builder.product(builder.operand(0), weight, bias=bias, windows=windows)]
+
+    return Lowering(matrix_words(weight), build)
+
+
+def kernel_and_bias(operator: HostOp) -> tuple[np.ndarray, np.ndarray | None] | Refusal:
+    """The constants of a convolution, transposed or not, or why it stays digital."""
     refused = refused_type(operator)
     if refused is not None:
         return refused
@@ -34,12 +48,7 @@ def conv(operator: HostOp) -> Lowering | Refusal:
         return Refusal("its bias is not constant")
     if kernel.ndim < 3 or kernel.size == 0:
         return Refusal(f"its kernel has shape {list(kernel.shape)}")
-    weight, windows = kernel_matrix(operator, kernel), kernel_windows(operator, kernel.shape[2:])
-
-    def build(builder: Builder) -> list[Value | None]:
-        return [builder.product(builder.operand(0), weight, bias=bias, windows=windows)]
-
-    return Lowering(matrix_words(weight), build)
+    return kernel, bias
 
 
 def kernel_matrix(operator: HostOp, kernel: np.ndarray) -> np.ndarray:

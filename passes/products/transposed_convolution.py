@@ -26,8 +26,8 @@ from xbarc.ir.operators import HostOp
 from xbarc.ir.types import Dim, TensorType
 from xbarc.ir.windows import Windows
 from xbarc.passes.products.builder import Builder
-from xbarc.passes.products.convolution import kernel_windows
-from xbarc.passes.products.rule import Lowering, Refusal, Rule, bad, constant, ints, matrix_words, present, refused_type
+from xbarc.passes.products.convolution import kernel_and_bias, kernel_windows
+from xbarc.passes.products.rule import Lowering, Refusal, Rule, bad, ints, matrix_words
 
 _TO_THE_END = np.iinfo(np.int64).max
 _EMPTIEST = 64  # cells for each weight
@@ -59,17 +59,10 @@ class _Axis:
 
 def conv_transpose(operator: HostOp) -> Lowering | Refusal:
     """A transposed convolution of any rank, with groups."""
-    refused = refused_type(operator)
-    if refused is not None:
-        return refused
-    kernel = constant(operator, 1)
-    if kernel is None:
-        return Refusal("its kernel is not constant")
-    bias = constant(operator, 2)
-    if present(operator, 2) and bias is None:
-        return Refusal("its bias is not constant")
-    if kernel.ndim < 3 or kernel.size == 0:
-        return Refusal(f"its kernel has shape {list(kernel.shape)}")
+    found = kernel_and_bias(operator)
+    if isinstance(found, Refusal):
+        return found
+    kernel, bias = found
     groups = int(operator.attribute("group", 1))
     if groups < 1 or kernel.shape[0] % groups:
         raise bad(operator, f"{kernel.shape[0]} input channels cannot be parted into {groups} groups")
