@@ -84,12 +84,9 @@ def write_cells(layer: Layer, device: Device, *, seed: int, span: Conductances, 
         span: the conductances of the levels.
         adjacent: whether the polarities of a pair lie in neighbouring columns of a tile.
     """
-    levels = layer.read.levels
-    target = np.float32(span.g_min) + levels.astype(np.float32) * np.float32(span.step)
+    target = cell_targets(layer, span)
     deviates = _field(layer, Key.stream(seed, "programming", layer.read.matrix))
-    deviates *= device.programming_sigma(target, span.g_max)
-    deviates += target
-    programmed = np.maximum(deviates, np.float32(0.0), out=deviates)
+    programmed = device.programmed(target, deviates, span.g_max).astype(np.float32, copy=False)
     mean, sigma = device.drift_exponent(target, span.g_max)
     nu = _field(layer, Key.stream(seed, "drift", layer.read.matrix))
     nu *= sigma
@@ -119,7 +116,7 @@ def read_cells(
     """The cells of a layer at a time: drifted, with the part of their read noise that outlasts an inference.
 
     Args:
-        layer, seed, span: as they were written.
+        layer, seed, span: as they were written, with the targets still in the layer.
         cells: what was written.
         device: what the cells are made of.
         time_s: from the device's reference moment on.
@@ -127,6 +124,11 @@ def read_cells(
         inference_s: duration of an inference, which parts slow from fast.
     """
     drifted = device.drift(cells.programmed, cells.nu, t_s=time_s).astype(np.float32, copy=False)
+    relaxation = device.relaxation(cell_targets(layer, span), t_s=time_s, g_max=span.g_max)
+    if relaxation is not None:
+        mean, sigma = relaxation
+        deviates = _field(layer, Key.stream(seed, "relaxation", layer.read.matrix))
+        drifted = np.maximum(drifted + (mean + sigma * deviates).astype(np.float32), np.float32(0.0))
     moments = {"t_s": time_s, "g_max": span.g_max, "t_inference_s": inference_s}
     slow = slow_read_sigma(device, cells.programmed, g_drifted=drifted, read_noise=read_noise, **moments)
     fast = fast_read_sigma(device, cells.programmed, g_drifted=drifted, read_noise=read_noise, **moments)
@@ -153,6 +155,11 @@ def read_cells(
     grid, double = _grid(layer, levels, codes, (span.g_max - span.g_min) / span.step)
     snapped = (np.rint(levels / np.float32(grid)) * np.float32(grid)).astype(np.float32)
     return CellState(snapped, grid, double, variance)
+
+
+def cell_targets(layer: Layer, span: Conductances) -> np.ndarray:
+    """The conductances that the cells were to hold, in siemens."""
+    return np.float32(span.g_min) + layer.read.levels.astype(np.float32) * np.float32(span.step)
 
 
 def _exact_variance(layer: Layer, variance: np.ndarray, largest_code: int) -> np.ndarray:
@@ -220,21 +227,44 @@ def _unused(layer: Layer) -> np.ndarray:
 
 
 def _field(layer: Layer, key: Key) -> np.ndarray:
-    """A standard-normal number for every cell, by slice, polarity, and row and column in the layer's matrix.
+    """A standard-normal number for every cell, by slice, polarity, and row and column in the layer's matrix."""
+    out = np.empty(layer.read.levels.shape, dtype=np.float32)
+    for part in field_parts(layer):
+        rows = np.arange(part.first_row, part.first_row + layer.read.partition.block_rows, dtype=np.uint32)
+        row_words = np.stack([rows, np.zeros_like(rows)], axis=1)
+        fill_normals(out[part.index], key, row_words, part.plane, part.first_column)
+    return out
 
-    Reference columns come after the last column of the matrix.
+
+@dataclass(frozen=True, slots=True)
+class FieldPart:
+    """Cells whose random numbers are a rectangle of a stream's field.
+
+    Attributes:
+        index: of the cells among ``(S, P, D, R, C)``: rows by columns.
+        rows: how many rows of it hold cells; further ones are padding of a short block.
+        plane: ``2 * slice + polarity``.
+        first_row, first_column: of the first cell in the layer's matrix; reference columns come after its last column.
     """
+
+    index: tuple[int, int, int, slice, slice]
+    rows: int
+    plane: int
+    first_row: int
+    first_column: int
+
+
+def field_parts(layer: Layer) -> Iterator[FieldPart]:
+    """All cells of a layer, by where their random numbers lie."""
     levels, partition = layer.read.levels, layer.read.partition
-    out = np.empty(levels.shape, dtype=np.float32)
     for place in range(partition.stacked):
         diagonal, block = divmod(place, partition.row_blocks)
         first_row = diagonal * partition.diagonal_rows + block * partition.block_rows
-        rows = np.arange(first_row, first_row + partition.block_rows, dtype=np.uint32)
-        row_words = np.stack([rows, np.zeros_like(rows)], axis=1)
+        rows = partition.rows_in(diagonal, block)
         for stack, column in _runs(partition, diagonal):
             for slice_, polarity in np.ndindex(levels.shape[:2]):
-                fill_normals(out[slice_, polarity, place, :, stack], key, row_words, 2 * slice_ + polarity, column)
-    return out
+                index = (slice_, polarity, place, slice(None), stack)
+                yield FieldPart(index, rows, 2 * slice_ + polarity, first_row, column)
 
 
 def _runs(partition: Partition, diagonal: int) -> Iterator[tuple[slice, int]]:

@@ -15,10 +15,17 @@ from hypothesis.extra import numpy as hnp
 
 from xbarc.devices.catalogue import device_text
 from xbarc.devices.device import Device, ReadNoise, fast_read_sigma, slow_read_sigma
-from xbarc.devices.generic import GenericDevice
+from xbarc.devices.ecram import EcramLiDevice, EcramMoDevice
+from xbarc.devices.generic import GenericDevice, GenericLognormalDevice, GenericUniformDevice
 from xbarc.devices.ideal import IdealDevice
 from xbarc.devices.laws import one_over_f_fast_share, one_over_f_span
 from xbarc.devices.pcm import PcmDevice
+from xbarc.devices.pcm_hermes import PcmHermesDevice
+from xbarc.devices.pcm_joshi import PcmJoshiDevice
+from xbarc.devices.reram_cmo import ReramCmoDevice
+from xbarc.devices.reram_milo import ReramMiloDevice
+from xbarc.devices.reram_wan import ReramWanDevice
+from xbarc.devices.sonos import SonosDevice
 from xbarc.errors import UsageError
 
 G_MAX = 25e-6  # siemens
@@ -34,7 +41,27 @@ BUSY = GenericDevice(
     read_proportional=0.03,
     stuck_at_gmin=0.001,
 )
-ALL = [IdealDevice(), PCM, GenericDevice(), BUSY]
+ALL = [
+    IdealDevice(),
+    PCM,
+    GenericDevice(),
+    BUSY,
+    PcmHermesDevice(devices=1),
+    PcmHermesDevice(devices=2),
+    # Asked for any time and conductance, which most have no data of.
+    PcmJoshiDevice(extrapolate=1),
+    ReramWanDevice(extrapolate=1),
+    ReramCmoDevice(extrapolate=1),
+    ReramCmoDevice(acceptance=0.02, extrapolate=1),
+    ReramMiloDevice(extrapolate=1),
+    SonosDevice(extrapolate=1),
+    SonosDevice(i_max_na=3200, extrapolate=1),
+    EcramLiDevice(extrapolate=1),
+    EcramMoDevice(extrapolate=1),
+    GenericDevice(programming_inverse=0.01),
+    GenericUniformDevice(width_independent=0.1, width_proportional=0.2, width_inverse=0.03, nu_mean=0.05),
+    GenericLognormalDevice(log_sigma=0.2, read_proportional=0.01),
+]
 
 devices = st.sampled_from(ALL)
 conventions: st.SearchStrategy[ReadNoise] = st.sampled_from(["split", "per-read", "frozen"])
@@ -198,6 +225,19 @@ def test_another_unit_of_conductance_changes_nothing(
         rtol=1e-9,
         atol=1e-300,  # what is subnormal has fewer digits
     )
+    xi = np.full_like(g, -0.7)
+    np.testing.assert_allclose(
+        device.programmed(other, xi, g_max * factor),
+        factor * device.programmed(g, xi, g_max),
+        rtol=1e-8,
+        atol=1e-12 * factor * g_max,
+    )
+    for one, another in zip(
+        device.relaxation(g, t_s=t_s, g_max=g_max) or (),
+        device.relaxation(other, t_s=t_s, g_max=g_max * factor) or (),
+        strict=True,
+    ):
+        np.testing.assert_allclose(another, factor * one, rtol=1e-6, atol=1e-9 * factor * g_max)
     for moment, same in zip(device.drift_exponent(other, g_max * factor), device.drift_exponent(g, g_max), strict=True):
         np.testing.assert_allclose(moment, same, rtol=1e-9, atol=1e-12)
 
@@ -218,6 +258,26 @@ def test_moments_are_finite_not_negative_and_shaped_as_the_cells(device: Device,
     for moments in found:
         assert moments.shape == g.shape
         assert np.all(np.isfinite(moments) & (moments >= 0))
+    for xi in (-4.0, 0.0, 4.0):
+        programmed = device.programmed(g, np.full_like(g, xi), G_MAX)
+        assert programmed.shape == g.shape
+        assert np.all(np.isfinite(programmed) & (programmed >= 0))
+    relaxation = device.relaxation(g, t_s=t_s, g_max=G_MAX)
+    if relaxation is not None:
+        assert relaxation[0].shape == relaxation[1].shape == g.shape
+        assert np.all(np.isfinite(relaxation[0]) & np.isfinite(relaxation[1]) & (relaxation[1] >= 0))
+
+
+@pytest.mark.parametrize("device", ALL, ids=device_text)
+def test_the_stated_deviation_is_that_of_what_is_programmed(device: Device) -> None:
+    """By Gauss-Hermite quadrature over the deviate, where half the range is too far from 0 to be clipped."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+    target = np.full_like(nodes, 0.8 * G_MAX)
+    programmed = device.programmed(target, nodes, G_MAX)
+    mean = float(np.average(programmed, weights=weights))
+    spread = math.sqrt(np.average((programmed - mean) ** 2, weights=weights))
+    assert mean == pytest.approx(0.8 * G_MAX, rel=1e-6)
+    assert spread == pytest.approx(float(device.programming_sigma(target, G_MAX)[0]), rel=1e-3, abs=1e-15)
 
 
 @pytest.mark.parametrize("device", ALL, ids=device_text)
@@ -227,7 +287,9 @@ def test_single_precision_stays_single(device: Device) -> None:
     drifted = device.drift(g, mean, t_s=DAY)
     figures = {"g_drifted": drifted, "t_s": DAY, "g_max": G_MAX, "t_inference_s": 1e-3}
     parts = (slow_read_sigma(device, g, **figures), fast_read_sigma(device, g, **figures))
-    found = (device.programming_sigma(g, G_MAX), mean, sigma, drifted, *parts)
+    programmed = device.programmed(g, np.ones_like(g), G_MAX)
+    relaxation = device.relaxation(g, t_s=DAY, g_max=G_MAX) or ()
+    found = (device.programming_sigma(g, G_MAX), programmed, mean, sigma, drifted, *parts, *relaxation)
     assert {moments.dtype for moments in found} == {np.dtype(np.float32)}
     exact = device.read_sigma(g.astype(float), drifted.astype(float), t_s=DAY, g_max=G_MAX)
     np.testing.assert_allclose(np.hypot(*parts), exact, rtol=1e-5)

@@ -59,6 +59,10 @@ class HardwareError(XbarcError):
     """A hardware description that is malformed or cannot work."""
 
 
+class DeviceError(XbarcError):
+    """A device's measured table that is malformed or cannot be."""
+
+
 class ProgramError(XbarcError):
     """A compiled program that cannot be read or run."""
 

@@ -197,6 +197,21 @@ def _uniform(word):  # type: ignore[no-untyped-def]
 
 
 @_compile
+def normal_quads(c0, c1, c2, plane, k0, k1, count, words, values):  # type: ignore[no-untyped-def]
+    """For kernels: the four standard-normal numbers of each of some counters, ``values[4 * i + 0 .. 3]``.
+
+    Args:
+        c0, c1, c2: uint32 arrays: low row word, high row word and ``column // 4`` of each counter.
+        plane, k0, k1: uint32: the plane, and the two words of the key.
+        count: of counters.
+        words, values: uint32 and float32, of at least ``4 * count``; the first is scratch.
+    """
+    _philox(c0, c1, c2, plane, k0, k1, count, words)
+    for i in range(4 * count):
+        values[i] = _normal(words[i])
+
+
+@_compile
 def _fill(out, k0, k1, row_words, plane, first_quad, lead, normal):  # type: ignore[no-untyped-def]
     """Fill ``out`` from word ``lead`` of counter ``first_quad`` on in each row.
 
@@ -219,11 +234,10 @@ def _fill(out, k0, k1, row_words, plane, first_quad, lead, normal):  # type: ign
                 target[i] = np.uint32(counter + np.uint32(i))
             place, row, quad = end, row + 1, 0
 
-        _philox(c0, c1, c2, plane, k0, k1, count, words)
         if normal:
-            for i in range(4 * count):
-                values[i] = _normal(words[i])
+            normal_quads(c0, c1, c2, plane, k0, k1, count, words, values)
         else:
+            _philox(c0, c1, c2, plane, k0, k1, count, words)
             for i in range(4 * count):
                 values[i] = _uniform(words[i])
 

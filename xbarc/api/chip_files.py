@@ -10,9 +10,9 @@ import numpy as np
 
 from xbarc.api.files import array_names, read_array, write_npz
 from xbarc.api.writing import Written, check_seed, digest
-from xbarc.devices.catalogue import device_text, find_device
+from xbarc.devices.catalogue import restored_device, stored_device
 from xbarc.devices.device import Device
-from xbarc.errors import DataError, UsageError
+from xbarc.errors import DataError, DeviceError, UsageError
 from xbarc.hardware.schema import Hardware
 from xbarc.ir.graph import Graph
 from xbarc.ir.layer import Layer, layers
@@ -29,12 +29,12 @@ def save_cells(path: _Path, graph: Graph, hardware: Hardware, written: Written) 
     """Write a chip to an ``.npz``: ``facts`` (JSON as bytes), and two arrays a layer, three where cells may be stuck.
 
     Raises:
-        XbarcError: the file cannot be written.
+        XbarcError: the file cannot be written, or the device could not be found again.
     """
     facts = {
         "schema": _SCHEMA,
         "program": digest(graph, hardware),
-        "device": device_text(written.device),
+        **stored_device(written.device),
         "seed": written.seed,
     }
     arrays = {_FACTS: np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8)}
@@ -104,8 +104,8 @@ def _facts(path: _Path, names: list[str]) -> dict[str, Any]:
 def _device(path: _Path, facts: dict[str, Any]) -> Device:
     try:
         check_seed(facts["seed"])
-        return find_device(str(facts["device"]))
-    except UsageError as error:
+        return restored_device(facts)
+    except (UsageError, DeviceError) as error:
         raise _damaged(path, error.what) from error
 
 

@@ -32,7 +32,7 @@ from xbarc.report.tile_map import MappedBlock, tile_map
 from xbarc.report.utilisation import UtilisationReport, is_calibrated, utilisation_report
 
 if TYPE_CHECKING:
-    from xbarc.devices.device import ReadNoise
+    from xbarc.devices.device import Device, ReadNoise
     from xbarc.runtime.host import Optimization
 
 #: What every program remembers of its making.
@@ -80,7 +80,7 @@ class Program:
 
     def write(
         self,
-        device: str = "ideal",
+        device: str | Device = "ideal",
         *,
         seed: int = 0,
         threads: int | None = None,
@@ -90,7 +90,8 @@ class Program:
 
         Args:
             device: a name, with parameters where they differ from the defaults: ``pcm``,
-                ``generic:programming_proportional=0.02``.
+                ``generic:programming_proportional=0.02``; the file of a measured table; or an object that behaves as
+                :class:`xbarc.devices.device.Device` says.
             seed: of the chip: the same seed gives the same chip.
             threads: all that the process may use by default.
             optimization: how far onnxruntime may rewrite host operators.
@@ -98,7 +99,7 @@ class Program:
         Raises:
             UsageError: an unknown device, parameters out of their range, or what is no seed.
         """
-        found = find_device(device)
+        found = _found(device)
         check_seed(seed)
         if "chip" in self.facts and not isinstance(found, IdealDevice):
             raise UsageError(
@@ -112,7 +113,7 @@ class Program:
 
     def series(
         self,
-        device: str,
+        device: str | Device,
         *,
         seeds: Sequence[int],
         times: Iterable[float | str] = (0.0,),
@@ -142,7 +143,7 @@ class Program:
             for on in compensated
             for time_s in instants
         ]
-        return ChipSeries(self._setting(threads, optimization), find_device(device), seeds, readings)
+        return ChipSeries(self._setting(threads, optimization), _found(device), seeds, readings)
 
     def load_chip(
         self, path: str | os.PathLike[str], *, threads: int | None = None, optimization: Optimization = "basic"
@@ -212,3 +213,7 @@ def load(program: str | os.PathLike[str] | onnx.ModelProto) -> Program:
     if lacking:
         raise ProgramError(f"the program lacks {', '.join(lacking)}", where=where, fix="compile the model again")
     return Program(stored.graph, hardware, facts)
+
+
+def _found(device: str | Device) -> Device:
+    return find_device(device) if isinstance(device, str) else device

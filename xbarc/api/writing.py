@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xbarc.devices.device import Device, ReadNoise, check_inference, check_read_noise, check_time
+from xbarc.devices.device import Device, ReadNoise, check_inference, check_range, check_read_noise, check_time
 from xbarc.errors import InternalError, UsageError
 from xbarc.hardware.schema import Hardware
 from xbarc.ir.graph import Graph
@@ -56,9 +56,10 @@ def write_chip(graph: Graph, hardware: Hardware, device: Device, *, seed: int) -
     """Program every layer of a placed graph once.
 
     Raises:
-        UsageError: the seed is no integer from 0 to 2^64 - 1.
+        UsageError: the seed is no integer from 0 to 2^64 - 1, or the conductances are lower than the device's.
     """
     check_seed(seed)
+    check_range(device, g_min=hardware.cell.g_min, g_max=hardware.cell.g_max)
     span, adjacent = conductances(hardware), hardware.tile.polarity == "adjacent-columns"
     cells: dict[str, Cells] = {}
     for layer in layers(graph):

@@ -12,7 +12,14 @@ import typer
 
 from xbarc.cli.check import CHECK_EXAMPLE, check
 from xbarc.cli.compile import COMPILE_EXAMPLE, compile_
-from xbarc.cli.device import DEVICE_LIST_EXAMPLE, DEVICE_SHOW_EXAMPLE, list_devices, show_device
+from xbarc.cli.device import (
+    DEVICE_LIST_EXAMPLE,
+    DEVICE_PLOT_EXAMPLE,
+    DEVICE_SHOW_EXAMPLE,
+    list_devices,
+    plot_device,
+    show_device,
+)
 from xbarc.cli.eval import EVAL_EXAMPLE, evaluate
 from xbarc.cli.failures import told
 from xbarc.cli.hardware import (
@@ -84,7 +91,7 @@ def _xbarc(
 
 
 _hardware = _group(help="List hardware descriptions, show one, or begin one.")
-_device = _group(help="List devices, or show one.")
+_device = _group(help="List devices, show one, or plot one.")
 
 _add(app, "check", check, CHECK_EXAMPLE)
 _add(app, "compile", compile_, COMPILE_EXAMPLE)
@@ -99,3 +106,4 @@ _add(_hardware, "new", new_hardware, HARDWARE_NEW_EXAMPLE)
 app.add_typer(_device, name="device")
 _add(_device, "list", list_devices, DEVICE_LIST_EXAMPLE)
 _add(_device, "show", show_device, DEVICE_SHOW_EXAMPLE)
+_add(_device, "plot", plot_device, DEVICE_PLOT_EXAMPLE)

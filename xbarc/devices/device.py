@@ -6,11 +6,15 @@ Python float, the highest target conductance of the hardware. Time ``t_s`` count
 
 How a chip follows from a device, with standard-normal deviates ``xi`` that are each drawn once per cell::
 
-    g_programmed = max(g_target + programming_sigma(g_target, g_max) * xi_1, 0)
-    nu           = abs(mean + sigma * xi_2)           with mean, sigma = drift_exponent(g_target, g_max)
+    g_programmed = programmed(g_target, xi_1, g_max)        mostly max(g_target + programming_sigma(...) * xi_1, 0)
+    nu           = abs(mean + sigma * xi_2)                 with mean, sigma = drift_exponent(g_target, g_max)
     g_drifted    = drift(g_programmed, nu, t_s=t_s)
+    g_drifted    = max(g_drifted + mean + sigma * xi_4, 0)  with mean, sigma = relaxation(g_target, ...), if not None
     g_read       = max(g_drifted + slow_read_sigma(...) * xi_3, 0)         xi_3 anew for every time of evaluation
     current      = sum V g_read, with the variance sum V^2 fast_read_sigma(...)^2 anew at every array read
+
+A cell that drifts does so by a power law of its own exponent, by a relaxation whose moments are known at each time, or
+not at all. One deviate serves a cell's relaxation at all times: a cell that went up goes on to be up.
 
 A conductance is never negative, hence the zeros; nothing clips it from above, since no published statistics do. A stuck
 cell holds ``g_min`` or ``g_max`` of the hardware exactly, without programming error, drift or read noise.
@@ -28,7 +32,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xbarc.errors import UsageError
-from xbarc.units import format_duration
+from xbarc.units import format_duration, format_quantity
 
 Conductances = npt.NDArray[np.floating[Any]]
 """Siemens."""
@@ -75,6 +79,10 @@ class Device(Protocol):
         """
 
     @property
+    def lowest_share(self) -> float:
+        """The lowest conductance that a cell can be programmed to, over ``g_max``."""
+
+    @property
     def stuck_at_gmin(self) -> float:
         """Share of cells that are stuck at ``g_min``."""
 
@@ -85,11 +93,19 @@ class Device(Protocol):
     def programming_sigma(self, g_target: Conductances, g_max: float) -> Conductances:
         """Standard deviation of the programmed conductance at ``t0_s``, before it is clipped at 0."""
 
+    def programmed(self, g_target: Conductances, xi: Conductances, g_max: float) -> Conductances:
+        """The conductance at ``t0_s`` of cells that were to hold ``g_target``, from a standard-normal ``xi`` each."""
+
     def drift_exponent(self, g_target: Conductances, g_max: float) -> tuple[Exponents, Exponents]:
         """Mean and standard deviation of the drift exponent, before its absolute value is taken."""
 
     def drift(self, g_programmed: Conductances, nu: Exponents, *, t_s: float) -> Conductances:
         """The conductance at ``t_s`` of cells that were programmed to ``g_programmed``; at 0 it is unchanged."""
+
+    def relaxation(
+        self, g_target: Conductances, *, t_s: float, g_max: float
+    ) -> tuple[Conductances, Conductances] | None:
+        """Mean and standard deviation of what is added to the conductance by ``t_s``; ``None`` if nothing ever is."""
 
     def read_sigma(
         self, g_programmed: Conductances, g_drifted: Conductances, *, t_s: float, g_max: float
@@ -158,6 +174,21 @@ def check_time(device: Device, t_s: float) -> None:
         )
 
 
+def check_range(device: Device, *, g_min: float, g_max: float) -> None:
+    """Refuse conductances of a hardware that a device cannot be programmed to.
+
+    Raises:
+        UsageError: ``g_min`` is lower than a cell can hold.
+    """
+    lowest = device.lowest_share * g_max
+    if g_min < lowest * (1 - 1e-6):  # the fix, as it is printed, is enough
+        raise UsageError(
+            f"the cells of the program go down to {_written(g_min)}, those of the device {device.name!r} to "
+            f"{_written(lowest)} where g_max is {_written(g_max)}",
+            fix=f'compile with --set cell.g_min="{_written(lowest)}" or more, or add extrapolate=1 to the device',
+        )
+
+
 def check_inference(t_inference_s: float) -> None:
     """Refuse what is no duration of an inference.
 
@@ -183,3 +214,7 @@ def _fast_share(device: Device, t_s: float, t_inference_s: float, read_noise: Re
     if read_noise == "split":
         return device.fast_share(t_s=t_s, t_inference_s=t_inference_s)
     return 1.0 if read_noise == "per-read" else 0.0
+
+
+def _written(siemens: float) -> str:
+    return format_quantity(float(f"{siemens:.7g}"), "S")

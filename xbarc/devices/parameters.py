@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from xbarc.devices.plain import PlainDevice
 from xbarc.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class Parameter:
         low: the lowest value that it may have.
         high: the highest value that it may have.
         meaning: what it says.
+        choices: the only values that it may have; none given: any in its range.
     """
 
     name: str
@@ -31,6 +33,12 @@ class Parameter:
     low: float
     high: float
     meaning: str
+    choices: tuple[float, ...] = ()
+
+    @property
+    def range(self) -> str:
+        """What it may be, in short."""
+        return " or ".join(f"{value:g}" for value in self.choices) or f"{self.low:g} .. {self.high:g}"
 
     def checked(self, value: object, *, where: str) -> float:
         """The value as a float.
@@ -38,10 +46,11 @@ class Parameter:
         Raises:
             UsageError: it is no number, or out of range.
         """
-        fix = f"give {self.name} a number from {self.low:g} to {self.high:g}"
+        expected = self.range if self.choices else f"a number from {self.low:g} to {self.high:g}"
+        fix = f"give {self.name} {expected}"
         if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
             raise UsageError(f"{self.name} = {value!r} is not a number", where=where, fix=fix)
-        if not self.low <= value <= self.high:
+        if not self.low <= value <= self.high or (self.choices and value not in self.choices):
             raise UsageError(f"{self.name} = {value} is out of range", where=where, fix=fix)
         return float(value)
 
@@ -52,15 +61,27 @@ def parameter(default: float, meaning: str, *, low: float = 0.0, high: float = 1
     return dataclasses.field(default=default, metadata=declared)
 
 
+def choice(default: float, meaning: str, *others: float) -> float:
+    """Declare a parameter that has one of a few values, as the default of a dataclass field."""
+    choices = tuple(sorted((default, *others)))
+    declared = {"default": default, "low": choices[0], "high": choices[-1], "meaning": meaning, "choices": choices}
+    return dataclasses.field(default=default, metadata=declared)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ParametricDevice:
+class ParametricDevice(PlainDevice):
     """What devices with parameters inherit: that some cells are stuck, and the check of all their parameters.
+
+    What a device does not say otherwise, its cells do as :class:`~xbarc.devices.plain.PlainDevice` says: nothing.
 
     Raises:
         UsageError: a parameter is no number or out of its range, or more than all cells are stuck.
     """
 
-    name: ClassVar[str]
+    if TYPE_CHECKING:
+
+        @property
+        def name(self) -> str: ...
 
     stuck_at_gmin: float = parameter(0.0, "share of cells that are stuck at g_min")
     stuck_at_gmax: float = parameter(0.0, "share of cells that are stuck at g_max")
@@ -80,4 +101,4 @@ class ParametricDevice:
 
 def parameters_of(device: DataclassInstance) -> tuple[Parameter, ...]:
     """The parameters of a device, in the order of their declaration; none for a device without."""
-    return tuple(Parameter(field.name, **field.metadata) for field in dataclasses.fields(device))
+    return tuple(Parameter(field.name, **field.metadata) for field in dataclasses.fields(device) if field.metadata)

@@ -118,7 +118,8 @@ def _expected(node: Mapping[str, Any]) -> str:
     if "enum" in node:
         return listed((f'"{choice}"' for choice in node["enum"]), last="or")
     if node["type"] == "array":
-        return "a list of strings"
+        item = _expected(node["items"])
+        return "a list of strings" if item == "a string" else f"a list, each item {item}"
     if node["type"] == "string":
         return _expected_string(node)
     return ("a whole number" if node["type"] == "integer" else "a number") + _bounds(node)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -35,8 +36,11 @@ class ConflictError(ValueError):
         self.problems = tuple(problems)
 
 
-def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
-    """What the failed validation of ``model`` found, in its order, each key named once."""
+_WHOLE: Final = "a hardware description"
+
+
+def problems_of(error: ValidationError, model: type[BaseModel], *, whole: str = _WHOLE) -> list[Problem]:
+    """What the failed validation of ``model`` found, in its order, each key named once; ``whole`` is what it is."""
     known = known_keys(model)
     found: dict[Path, list[Problem]] = {}
     for detail in error.errors(include_url=False):
@@ -44,13 +48,13 @@ def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Problem]
         if isinstance(cause, ConflictError):
             found.setdefault((), []).extend(cause.problems)
             continue
-        problem = _problem(detail, known)
+        problem = _problem(detail, known, whole)
         # A choice of types (a number or "unlimited") fails once for each; one sentence covers them.
         found.setdefault(problem.keys[0], [problem])
     return [problem for problems in found.values() for problem in problems]
 
 
-def unknown_key(path: Path, known: Mapping[Path, Key]) -> Problem:
+def unknown_key(path: Path, known: Mapping[Path, Key], whole: str = _WHOLE) -> Problem:
     """A key that does not exist, with the nearest one that does, or all that its table has."""
     known = fitted(known, path)
     table = path[:-1]
@@ -61,7 +65,7 @@ def unknown_key(path: Path, known: Mapping[Path, Key]) -> Problem:
     else:
         table = table if table in known else ()
         names = listed(str(key[-1]) for key in known if key[:-1] == table)
-        fix = f"the keys of {_named(table, known) if table else 'a hardware description'} are {names}"
+        fix = f"the keys of {_named(table, known) if table else whole} are {names}"
     return Problem(keys=(path,), what=f"unknown key {dotted(path)}", fix=fix)
 
 
@@ -88,11 +92,11 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _problem(detail: ErrorDetails, known: Mapping[Path, Key]) -> Problem:
+def _problem(detail: ErrorDetails, known: Mapping[Path, Key], whole: str) -> Problem:
     path: Path = detail["loc"]
     known = fitted(known, path)
     if detail["type"] == "extra_forbidden":
-        return unknown_key(path, known)
+        return unknown_key(path, known, whole)
     key_path = next((path[:length] for length in range(len(path), 0, -1) if path[:length] in known), path)
     key = known[key_path]
     name = _named(key_path, known)

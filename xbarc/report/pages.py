@@ -126,7 +126,7 @@ def device_page(device: Device) -> Page:
         (
             declared.name,
             repr(getattr(device, declared.name)).removesuffix(".0"),
-            f"{declared.low:g} .. {declared.high:g}",
+            declared.range,
             declared.meaning,
         )
         for declared in parameters_of(device)

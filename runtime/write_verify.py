@@ -1,0 +1,210 @@
+"""Write-and-verify: cells of a switching model are pulsed until reads find their targets."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from xbarc.devices.switching.model import Floats, Quantity, SwitchingCells, SwitchingModel
+from xbarc.errors import UsageError
+from xbarc.random import Key, normals
+from xbarc.runtime.pulses import MOST_CYCLES, MOST_PULSES, write_and_verify
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Procedure:
+    """How a controller writes. It knows the mean cell of the model, not the cell that it writes.
+
+    In each cycle a cell is read; where it is off its target by more than the band, it gets as many pulses as the mean
+    cell would need from where the read found it, at least one. Nothing is pulsed after the last read.
+
+    Attributes:
+        band: how far a read may be off, over the range of conductances.
+        band_of_target: or over the target, where that is more.
+        max_cycles: reads of a cell at most.
+        max_pulses: between two reads, at most.
+        start: what cells hold before, over the range of conductances from ``g_min`` on, within each cell's bounds.
+        margin: share of what the mean cell can hold that is left unused below ``g_min``, and as much above ``g_max``:
+            so that cells of narrower bounds reach their targets as well. Below 0.5.
+
+    Raises:
+        UsageError: a number that is out of its range.
+    """
+
+    band: float = 0.005
+    band_of_target: float = 0.0
+    max_cycles: int = 100
+    max_pulses: int = 1000
+    start: float = 0.0
+    margin: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, most in (("max_cycles", MOST_CYCLES), ("max_pulses", MOST_PULSES)):
+            if not (isinstance(getattr(self, name), int) and 1 <= getattr(self, name) <= most):
+                raise UsageError(
+                    f"{name} = {getattr(self, name)!r} of a write", fix=f"give {name} an integer from 1 to {most}"
+                )
+        for name in ("band", "band_of_target", "start"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name} = {getattr(self, name)!r} of a write", fix=f"give {name} a share from 0 to 1")
+        if not 0 <= self.margin < 0.5:
+            raise UsageError(f"margin = {self.margin!r} of a write", fix="give margin a share from 0, below 0.5")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Where cells lie in the streams of random numbers; neighbours in an array are neighbours there.
+
+    Attributes:
+        seed: of the chip.
+        matrix: the name of the matrix that the cells hold.
+        plane: ``2 * slice + polarity``.
+        first_row, first_column: of the array's first cell in the matrix.
+    """
+
+    seed: int = 0
+    matrix: str = ""
+    plane: int = 0
+    first_row: int = 0
+    first_column: int = 0
+
+    def key(self, kind: str) -> Key:
+        """The stream of one kind of draw."""
+        return Key.stream(self.seed, kind, self.matrix)
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenCells:
+    """What a write did, one entry a cell in arrays of the targets' shape.
+
+    Attributes:
+        target: what reads should find, in siemens.
+        conductance: what is there, write noise included, in siemens; not below 0.
+        band: how far a read might be off, in siemens.
+        accepted: whether the last read was within the band.
+        cycles: reads of it.
+        pulses_up, pulses_down: it took.
+        reachable: whether its target lies between what pulses bring it to.
+        asymmetry: what its mean step up is larger than its mean step down, over their sum: at the target, or at the
+            nearest conductance that it can be brought to.
+    """
+
+    target: Floats
+    conductance: Floats
+    band: Floats
+    accepted: np.ndarray
+    cycles: np.ndarray
+    pulses_up: np.ndarray
+    pulses_down: np.ndarray
+    reachable: np.ndarray
+    asymmetry: Floats
+
+
+class MeanCell(NamedTuple):
+    """The cell that a controller takes every cell for, as kernels take it."""
+
+    up: float
+    down: float
+    slope_up: float
+    slope_down: float
+
+
+def draw_cells(model: SwitchingModel, shape: tuple[int, int], site: Site) -> SwitchingCells:
+    """The cells of a model at their places: each differs from the mean in the same way whatever is written to it."""
+
+    def deviates(quantity: Quantity) -> Floats:
+        key = site.key(f"switching {quantity}")
+        drawn = normals(key, shape, first_row=site.first_row, first_column=site.first_column, plane=site.plane)
+        return drawn.astype(np.float64)
+
+    return model.cells(shape, deviates)
+
+
+def write_cells_verified(
+    target: np.ndarray,
+    model: SwitchingModel,
+    procedure: Procedure,
+    *,
+    g_min: float,
+    g_max: float,
+    site: Site = Site(),
+    read_sigma: np.ndarray | float = 0.0,
+) -> WrittenCells:
+    """Write conductances into cells that were never written before.
+
+    The result is a function of its arguments alone: an array written in parts, with ``site`` moved along, holds the
+    same, bit for bit.
+
+    Args:
+        target: ``(rows, columns)``, in siemens.
+        model: how cells switch; its mean bounds stand for ``g_min`` and ``g_max``, less the margins.
+        procedure: how they are written.
+        g_min, g_max: the range of conductances, in siemens.
+        site: the place of the first cell.
+        read_sigma: standard deviation of a read, in siemens: one, or one a cell.
+
+    Raises:
+        UsageError: targets that are no matrix of finite numbers, an empty range, a negative deviation of reads.
+    """
+    target = np.asarray(target, dtype=np.float64)
+    if target.ndim != 2 or not np.isfinite(target).all():
+        raise UsageError(
+            f"the targets of a write are no matrix of finite numbers: {target.shape}",
+            fix="give siemens, rows x columns",
+        )
+    if not 0 <= g_min < g_max < math.inf:
+        raise UsageError(f"a write from {g_min!r} S to {g_max!r} S has no range", fix="give g_min below g_max")
+    if not np.all(np.asarray(read_sigma) >= 0):
+        raise UsageError("reads of a write deviate by less than nothing", fix="give read_sigma 0 or more")
+    unused = procedure.margin / (1 - 2 * procedure.margin) * (g_max - g_min)
+    ends = {"g_min": g_min - unused, "g_max": g_max + unused}
+    scale = (model.high - model.low) / (ends["g_max"] - ends["g_min"])
+    wanted = model.state(target, **ends)
+    start = model.state(np.full(target.shape, g_min + procedure.start * (g_max - g_min)), **ends)
+    band = np.maximum(procedure.band * (g_max - g_min), procedure.band_of_target * np.abs(target))
+    cells, mean = draw_cells(model, target.shape, site), model.mean_cells()
+    counts = [np.empty(target.shape, dtype=np.int64) for _ in ("cycles", "up", "down")]
+    state, accepted = np.empty(target.shape), np.empty(target.shape, dtype=bool)
+    keys = [site.key(kind) for kind in ("pulses", "write noise", "verify")]
+    write_and_verify(
+        wanted,
+        start,
+        band * scale,
+        np.broadcast_to(np.asarray(read_sigma, dtype=np.float64), target.shape) * scale,
+        cells.up,
+        cells.down,
+        cells.low,
+        cells.high,
+        cells.slope_up,
+        cells.slope_down,
+        cells.reference,
+        model.law(),
+        MeanCell(*(float(getattr(mean, name)) for name in MeanCell._fields)),
+        procedure.max_cycles,
+        procedure.max_pulses,
+        np.array([(key.low, key.high) for key in keys], dtype=np.uint32),
+        site.first_row,
+        site.first_column,
+        np.uint32(site.plane),
+        state,
+        counts[0],
+        counts[1],
+        counts[2],
+        accepted,
+    )
+    lowest, highest = model.reach(cells)
+    nearest = np.clip(wanted, lowest, highest)
+    return WrittenCells(
+        target=target,
+        conductance=np.maximum(model.conductance(state, **ends), 0.0),
+        band=band,
+        accepted=accepted,
+        cycles=counts[0],
+        pulses_up=counts[1],
+        pulses_down=counts[2],
+        reachable=nearest == wanted,
+        asymmetry=model.asymmetry(nearest + cells.reference, cells),
+    )

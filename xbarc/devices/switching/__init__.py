@@ -1,0 +1,1 @@
+"""Switching models: how the conductance of a cell moves at a programming pulse."""
