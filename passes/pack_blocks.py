@@ -11,10 +11,11 @@ from xbarc.errors import CapacityError
 from xbarc.hardware.schema import Hardware
 from xbarc.ir.graph import Graph
 from xbarc.ir.layer import Layer, layers
+from xbarc.ir.reads import take_turns
 from xbarc.ir.stages import Stage
 from xbarc.passes.packing.parallel import Region, pack_regions
 from xbarc.passes.packing.pieces import Tile
-from xbarc.passes.place_blocks import block_shape
+from xbarc.passes.place_blocks import blocks_of
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,9 @@ class PackBlocks:
     hardware: Hardware
 
     def run(self, graph: Graph) -> None:
-        found = layers(graph)
+        found_layers = layers(graph)
         owners: dict[str, Layer] = {}
-        for layer in found:
+        for layer in found_layers:
             owners.setdefault(layer.read.matrix, layer)
         regions = [region for index, layer in enumerate(owners.values()) for region in self._regions(index, layer)]
         places = pack_regions(regions, Tile(self.hardware.tile.rows, self.hardware.tile.columns))
@@ -45,31 +46,24 @@ class PackBlocks:
         self._check_capacity(len(np.unique(table[:, 0])), owners)
         placed: dict[str, np.ndarray] = {}
         for matrix, layer in owners.items():
-            shape = (layer.read.copies, *block_shape(layer, self.hardware), 3)
-            blocks, table = np.split(table, [int(np.prod(shape[:-1]))])
-            pairs = layer.read.levels.shape[1]
-            placed[matrix] = np.broadcast_to(blocks.reshape(shape), (*shape[:2], pairs, *shape[3:]))
-        for layer in found:
-            blocks = placed[layer.read.matrix]
-            layer.read.tiles, layer.read.replicas = blocks[0, ..., 0].copy(), blocks[1:, ..., 0].copy()
-            layer.read.origins = blocks[..., 1:].copy()
+            pieces = blocks_of(layer, self.hardware).reshape(-1)
+            found, table = np.split(table, [len(pieces)])
+            pieces["tile"], pieces["row"], pieces["column"] = found.T
+            placed[matrix] = pieces
+        take_turns([*placed.values()], active_rows=self.hardware.tile.active_rows)
+        for layer in found_layers:
+            layer.read.pieces = placed[layer.read.matrix].copy()
 
     def _regions(self, index: int, layer: Layer) -> list[Region]:
-        """The rectangles of a layer's blocks, as in :func:`block_shape`, for every copy."""
-        slices, sides = block_shape(layer, self.hardware)[:2]
-        partition = layer.read.partition
-        paired = self.hardware.tile.polarity == "adjacent-columns" and layer.read.levels.shape[1] == 2
-        one = [
-            Region(index, rows, (columns + int(partition.reference_column)) * (2 if paired else 1))
-            for rows, columns in partition.block_sizes()
-        ]
-        return one * (layer.read.copies * slices * sides)
+        """The rectangles of a layer's blocks, of all copies."""
+        pieces = blocks_of(layer, self.hardware).reshape(-1)
+        return [Region(index, rows, columns) for rows, columns in pieces[["rows", "columns"]].tolist()]
 
     def _check_capacity(self, needed: int, owners: dict[str, Layer]) -> None:
         available = self.hardware.chip_tiles
         if available == "unlimited" or needed <= available:
             return
-        sizes = {name: int(np.prod(block_shape(layer, self.hardware))) for name, layer in owners.items()}
+        sizes = {name: blocks_of(layer, self.hardware).size for name, layer in owners.items()}
         largest = max(sizes, key=lambda name: sizes[name])
         raise CapacityError(
             f"the packed model needs {needed} physical tiles, the chip has {available}: {needed - available} too few",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -15,7 +14,7 @@ from xbarc.ir.layer import layers
 from xbarc.ir.replication import Demand, balance
 from xbarc.ir.stages import Stage
 from xbarc.ir.work import matrix_windows
-from xbarc.passes.place_blocks import block_shape, cores
+from xbarc.passes.place_blocks import cores, tiles_of_copy
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Replicate:
             )
         found = layers(graph)
         windows = matrix_windows(graph)
-        sizes = {layer.read.matrix: math.prod(block_shape(layer, self.hardware)) for layer in found}
+        sizes = {layer.read.matrix: tiles_of_copy(layer, self.hardware) for layer in found}
         demands = [Demand(windows[matrix], size) for matrix, size in sizes.items()]
 
         def fits(copies: Sequence[int]) -> bool:

@@ -28,9 +28,9 @@ def numbers(*shape: int, seed: int = 0) -> np.ndarray:
 
 def tiles_of(layer: Layer) -> list[set[int]]:
     """The tiles of each copy."""
-    assert layer.read.tiles is not None
-    assert layer.read.replicas is not None
-    return [set(np.unique(tiles).tolist()) for tiles in (layer.read.tiles, *layer.read.replicas)]
+    pieces = layer.read.pieces
+    assert pieces is not None
+    return [set(pieces["tile"][pieces["copy"] == copy].tolist()) for copy in range(layer.read.copies)]
 
 
 @st.composite
@@ -172,18 +172,6 @@ def test_other_words_are_refused(models_dir: Path, asked: object) -> None:
 def test_an_unlimited_chip_has_no_balance(models_dir: Path) -> None:
     with pytest.raises(UsageError, match="unlimited tiles"):
         xbarc.compile(models_dir / "digits_cnn.onnx", overrides=["chip.tiles=unlimited"], replicate="balance")
-
-
-def test_a_program_of_before_copies_has_one() -> None:
-    program = xbarc.compile(unrolled(), calibration=numbers(8, 6))
-    model = program.model()
-    (entry,) = model.metadata_props
-    facts = json.loads(entry.value)
-    del facts["options"]["replicate"]
-    for layer in facts["layers"].values():
-        assert layer.pop("replicas") == []
-    entry.value = json.dumps(facts)
-    assert xbarc.load(model).report().to_json() == program.report().to_json()
 
 
 def vgg() -> onnx.ModelProto:

@@ -34,7 +34,7 @@ from xbarc.passes.pack_blocks import PackBlocks
 from xbarc.passes.place_blocks import PlaceBlocks
 from xbarc.passes.replicate import Replicate
 from xbarc.passes.share_weights import ShareWeights
-from xbarc.passes.split_blocks import SplitBlocks
+from xbarc.passes.split_blocks import Split, SplitBlocks
 from xbarc.passes.verify_mapping import VerifyMapping
 
 HardwareLike = str | os.PathLike[str] | Hardware
@@ -50,6 +50,7 @@ def compile_model(
     calibration: CalibrationLike = None,
     analog: Sequence[str] = (),
     host: Sequence[str] = (),
+    split: Split = "greedy",
     replicate: Replication = "none",
     pack: Packing = "off",
     threads: int | None = None,
@@ -67,6 +68,8 @@ def compile_model(
         calibration: a sample of inputs for the converters' ranges: a data file or folder, arrays, or batches. Without
             one, ranges come from random inputs and the program is marked uncalibrated.
         analog, host: name patterns of operators to put on tiles or to leave digital; the more specific pattern wins.
+        split: how matrices are cut into blocks: as large as a tile holds (``"greedy"``), as equal as as many blocks can be
+            (``"balanced"``), or so that no block holds rows of two kernel positions of a convolution (``"positions"``).
         replicate: how often the chip holds the cells of layers of many windows: once (``"none"``), so that the slowest
             layer takes as few rounds as the chip allows (``"balance"``), or at most so many (a number, at least 1).
         pack: whether blocks of several layers share tiles: ``"off"``, or ``"network"``; a layer has one block at most
@@ -82,12 +85,13 @@ def compile_model(
         HardwareError: the hardware cannot work.
         DataError: the calibration sample does not fit.
         CapacityError: the chip has too few tiles.
-        UsageError: patterns or overrides that name nothing; ``replicate`` or ``pack`` is none of these; copies to fill
-            an unlimited chip.
+        UsageError: patterns or overrides that name nothing; ``split``, ``replicate`` or ``pack`` is none of these;
+            copies to fill an unlimited chip.
         InternalError: with ``verify``, cells do not hold the weights.
     """
     if isinstance(hardware, Hardware) and overrides:
         raise UsageError("overrides change a preset or a file, not a description", fix="change the description itself")
+    _check_split(split)
     _check_replication(replicate)
     _check_packing(pack)
     described = hardware if isinstance(hardware, Hardware) else load_hardware(hardware, overrides)
@@ -97,7 +101,7 @@ def compile_model(
     sample = calibration_of(calibration, input_specs(graph), batch_size(graph), trial=lambda: executor.trial(graph))
     passes = [
         *lowering_passes(executor, analog=analog, host=host),
-        *_mapping_passes(described, executor, sample, replicate, pack),
+        *_mapping_passes(described, executor, sample, split, replicate, pack),
     ]
     observers: list[Observer] = [] if dump_folder is None else [Dump(Path(dump_folder))]
     observers.append(_refuse_unloadable)
@@ -113,6 +117,7 @@ def compile_model(
             "analog": list(analog),
             "host": list(host),
             "overrides": [override.text for override in read_overrides(overrides)],
+            "split": split,
             "replicate": replicate,
             "pack": pack,
         },
@@ -161,6 +166,11 @@ def _refuse_unloadable(entry: Pass, _number: int, graph: Graph) -> None:
         build_machine(graph)
 
 
+def _check_split(split: Split) -> None:
+    if split not in ("greedy", "balanced", "positions"):
+        raise UsageError(f"there is no split {split!r}", fix='take "greedy", "balanced" or "positions"')
+
+
 def _check_replication(replicate: Replication) -> None:
     if replicate in ("none", "balance") or (type(replicate) is int and replicate >= 1):
         return
@@ -176,14 +186,19 @@ def _check_packing(pack: Packing) -> None:
 
 
 def _mapping_passes(
-    hardware: Hardware, executor: MachineExecutor, sample: Calibration, replicate: Replication, pack: Packing
+    hardware: Hardware,
+    executor: MachineExecutor,
+    sample: Calibration,
+    split: Split,
+    replicate: Replication,
+    pack: Packing,
 ) -> list[Pass]:
     """The passes that put products on tiles."""
     target = None if isinstance(replicate, str) else replicate
     return [
         CalibrateInputs(hardware.dac, executor, sample, sample.measured),
         EncodeWeights(hardware.cell, hardware.weights),
-        SplitBlocks(hardware),
+        SplitBlocks(hardware, split),
         InsertConverters(hardware),
         CalibrateAdc(hardware.adc, executor, sample, sample.measured),
         *([] if replicate == "none" else [Replicate(hardware, target)]),

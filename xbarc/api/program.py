@@ -172,7 +172,7 @@ class Program:
 
     def tile_map(self) -> tuple[MappedBlock, ...]:
         """Which block lies where on the chip."""
-        return tile_map(self.graph, self.hardware)
+        return tile_map(self.graph)
 
     def text(self) -> str:
         """The program's IR as text."""

@@ -39,6 +39,15 @@ def compile_(
     ] = None,
     analog: AnalogOption = None,
     host: HostOption = None,
+    split: Annotated[
+        str,
+        typer.Option(
+            "--split",
+            metavar="greedy|balanced|positions",
+            help="How matrices are cut into blocks: as large as a tile holds, as equal as as many blocks can be, or each "
+            "position of a convolution's kernel by itself.",
+        ),
+    ] = "greedy",
     replicate: Annotated[
         str,
         typer.Option(
@@ -102,6 +111,7 @@ def compile_(
             calibration=calibrate,
             analog=analog or (),
             host=host or (),
+            split=_split(split),
             replicate=_replication(replicate),
             pack=_packing(pack),
             threads=threads,
@@ -118,6 +128,21 @@ def compile_(
         print_json(result.to_json())
     else:
         print_page(compilation_page(result))
+
+
+def _split(text: str) -> Literal["greedy", "balanced", "positions"]:
+    """What ``--split`` asks for.
+
+    Raises:
+        UsageError: none of what there is.
+    """
+    if text == "greedy":
+        return "greedy"
+    if text == "balanced":
+        return "balanced"
+    if text == "positions":
+        return "positions"
+    raise UsageError(f"--split cannot be {text!r}", fix="give greedy, balanced or positions")
 
 
 def _packing(text: str) -> Literal["off", "network"]:

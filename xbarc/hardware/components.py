@@ -21,6 +21,11 @@ Use = Literal[
     "network-bit",
     "digital-operation",
 ]
+#: What the figures of a part may hold: uses, and the currents through the cells.
+Held = Literal[Use, "cells"]
+#: What a use takes by the level that is applied, over the largest: always the same, in proportion to it or to its
+#: square, or nothing where it is zero.
+Scaling = Literal["nothing", "level", "level-squared", "nonzero"]
 
 
 class Component(Table):
@@ -37,6 +42,18 @@ class Component(Table):
         ),
     )
     energy: Energy | None = Field(default=None, description="energy of one use [J]")
+    scales_with: Scaling = Field(
+        default="nothing",
+        description=(
+            'what the energy of a "dac-conversion" or a "tile-read" is in proportion to: the level that is applied '
+            "over the largest, its square, or whether it is not zero; energy is then that at the largest level"
+        ),
+    )
+    includes: tuple[Held, ...] = Field(
+        default=(),
+        strict=False,
+        description="other uses that these figures hold already, and the currents of the cells, if they do",
+    )
     latency: Time | None = Field(default=None, description="time of one use [s]")
     power: Power | None = Field(default=None, description="power while in use, static power excepted [W]")
     static_power: Power | None = Field(default=None, description="power at all times [W]")

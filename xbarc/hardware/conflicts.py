@@ -124,3 +124,32 @@ def component_conflicts(components: Mapping[str, Component]) -> Iterator[Problem
                 what=f"{dotted((*path, 'energy'))}, power and latency are all given, and two of them make the third",
                 fix="remove one of the three",
             )
+        if part.scales_with != "nothing" and part.use not in ("dac-conversion", "tile-read"):
+            use = "is missing" if part.use is None else f'= "{part.use}" applies none'
+            yield Problem(
+                keys=((*path, "scales_with"), (*path, "use")),
+                what=f'{dotted((*path, "scales_with"))} = "{part.scales_with}" follows the inputs that are applied, '
+                f"and {dotted((*path, 'use'))} {use}",
+                fix='set use = "dac-conversion" or "tile-read", or remove scales_with',
+            )
+
+
+def inclusion_conflicts(components: Mapping[str, Component], tile: Tile) -> Iterator[Problem]:
+    """Energy that would count twice: within the figures of one part, and by itself."""
+    for name, part in components.items():
+        path = ("components", name, "includes")
+        for held in dict.fromkeys(part.includes):
+            for other, counted in components.items():
+                if counted.use == held:
+                    yield Problem(
+                        keys=(path, ("components", other, "use")),
+                        what=f'{dotted(path)} has "{held}", which {dotted(("components", other))} counts again',
+                        fix="take it out of includes, or remove the use of the other part",
+                    )
+        if "cells" in part.includes and tile.read_voltage is not None:
+            volts = format_quantity(tile.read_voltage, "V")
+            yield Problem(
+                keys=(path, ("tile", "read_voltage")),
+                what=f'{dotted(path)} has "cells", whose energy tile.read_voltage = {volts} counts again',
+                fix='take "cells" out of includes, or remove tile.read_voltage',
+            )

@@ -118,7 +118,11 @@ def _expected(node: Mapping[str, Any]) -> str:
     if "enum" in node:
         return listed((f'"{choice}"' for choice in node["enum"]), last="or")
     if node["type"] == "array":
-        return "a list of strings"
+        items = node["items"]
+        if "enum" in items:
+            choices = listed(f'"{choice}"' for choice in items["enum"])
+            return f"a list of any of {choices}"
+        return f"a list of whole numbers{_bounds(items)}" if items["type"] == "integer" else "a list of strings"
     if node["type"] == "string":
         return _expected_string(node)
     return ("a whole number" if node["type"] == "integer" else "a number") + _bounds(node)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from xbarc.hardware.quantities import Conductance, Frequency, SampleRate, Size, Table, Time
+from xbarc.hardware.quantities import Conductance, Frequency, SampleRate, Size, Table, Time, Voltage
 
 Unlimited = Literal["unlimited"]
 Polarity = Literal["unit-cell", "adjacent-columns", "paired-tiles"]
@@ -51,6 +51,13 @@ class Tile(Table):
     )
     read_time: Time | None = Field(
         default=None, description="time of one read of a tile, the conversion of all its columns included [s]"
+    )
+    read_voltage: Voltage | None = Field(
+        default=None,
+        description=(
+            "voltage on a row at the largest input code or digit, smaller ones in proportion, for the energy of the "
+            "cells; not given where a component's figures include that [V]"
+        ),
     )
 
 

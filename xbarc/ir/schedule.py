@@ -17,6 +17,7 @@ from xbarc.ir.arrivals import at_once, passed_on, sizes, windowed
 from xbarc.ir.graph import Graph, Operator, Value
 from xbarc.ir.layer import Layer, layer_of, layers
 from xbarc.ir.operators import Control, Dac, HostOp
+from xbarc.ir.reads import reads_a_window
 from xbarc.ir.repetitions import trips
 from xbarc.ir.scopes import bodies
 from xbarc.ir.sharing import neighbours, shared_tiles
@@ -68,11 +69,6 @@ def schedule(graph: Graph) -> Schedule:
     except _UnknownError:
         return Schedule(interval, busy, None, {})
     return Schedule(interval, busy, latency, simulation.spans)
-
-
-def reads_a_window(layer: Layer) -> int:
-    """Reads of a tile for one window: one for each digit of the input."""
-    return len(layer.digit_weights)
 
 
 def _busy(graph: Graph) -> dict[str, int | None]:

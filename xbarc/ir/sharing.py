@@ -15,8 +15,8 @@ def shared_tiles(graph: Graph) -> list[frozenset[str]]:
     """The sets of matrices that lie together on a tile, each set once; none before placement."""
     found: dict[int, set[str]] = defaultdict(set)
     for layer in layers(graph):
-        if layer.read.tiles is not None and layer.read.replicas is not None:
-            for tile in np.unique([layer.read.tiles, *layer.read.replicas]).tolist():
+        if layer.read.pieces is not None:
+            for tile in np.unique(layer.read.pieces["tile"]).tolist():
                 found[tile].add(layer.read.matrix)
     return list(dict.fromkeys(frozenset(matrices) for matrices in found.values() if len(matrices) > 1))
 

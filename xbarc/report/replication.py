@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,14 +25,14 @@ class ReplicationUsage:
     Attributes:
         asked: ``none``, ``balance``, or how many rounds the slowest layer may take.
         bottleneck: rounds of the slowest layer; 0 where there is none.
-        slowest: its name; ``None`` where there is none.
+        slowest: name of the slowest layer; ``None`` where there is none.
         single: rounds of the slowest layer if each layer had one copy.
         optimum: the fewest rounds for which the chip has tiles, wherever they lie; ``None`` on an unlimited chip.
         copies: tiles of all copies but the first.
         slack: tiles of the chip that hold nothing; ``None`` on an unlimited chip.
-        core_tiles: tiles of a core, from the hardware.
+        core_tiles: tiles of a core.
         cores_used: cores that hold something.
-        core_free: tiles within these cores that hold nothing.
+        core_free: tiles that hold nothing, in cores that hold something.
         scattered: names of layers one of whose copies reaches over more cores than its size asks for.
         short: tiles that the chip lacks for what was asked; 0 where it was reached, or misses only room within cores.
         unknown: names of layers whose windows are not known, and which have one copy.
@@ -55,17 +54,12 @@ class ReplicationUsage:
 
     @property
     def fragmentation(self) -> int | None:
-        """Rounds that are lost since copies lie within cores, where as few as possible were asked for."""
+        """Rounds that are lost since copies lie within cores; ``None`` unless as few as possible were asked for."""
         return self.bottleneck - self.optimum if self.asked == "balance" and self.optimum is not None else None
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data; every key as the attribute of that name says."""
-        plain = dataclasses.asdict(self) | {"fragmentation": self.fragmentation}
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in plain.items()}
 
     @property
     def missed(self) -> str | None:
-        """What was asked for and is not reached, and why, for people."""
+        """What was asked for and is not reached, and why, for people; ``None``: nothing."""
         if isinstance(self.asked, str) or self.bottleneck <= self.asked:
             return None
         why = f"the chip is {self.short:,} tiles short" if self.short else "its copies find no room within cores"
@@ -86,7 +80,7 @@ def replication_usage(graph: Graph, hardware: Hardware, facts: Mapping[str, Any]
     asked = facts["options"].get("replicate", "none")
     rounds = bottleneck(demands, copies)
     single = [1] * len(demands)
-    used = np.unique(np.concatenate([tiles.reshape(-1) for tiles in placed.values()])) if placed else np.zeros(0, int)
+    used = np.unique(np.concatenate([tiles for each in placed.values() for tiles in each] or [np.zeros(0, int)]))
     cores_used = len(np.unique(used // core_tiles))
     wanted = 0 if isinstance(asked, str) else tiles_of(demands, fewest_copies(demands, asked))
     return ReplicationUsage(
@@ -113,17 +107,17 @@ def replication_usage(graph: Graph, hardware: Hardware, facts: Mapping[str, Any]
     )
 
 
-def copies_of(layer: Layer) -> np.ndarray:
-    """``(copies, tiles of one copy)``: the physical tiles of a placed layer, each once.
+def copies_of(layer: Layer) -> list[np.ndarray]:
+    """The physical tiles of each copy of a placed layer, each once.
 
     Raises:
         ValueError: the layer is not placed.
     """
-    if layer.read.tiles is None or layer.read.replicas is None:
+    pieces = layer.read.pieces
+    if pieces is None:
         raise ValueError(f"layer {layer.name!r} is not placed")
-    return np.array([np.unique(tiles) for tiles in (layer.read.tiles, *layer.read.replicas)])
+    return [np.unique(pieces["tile"][pieces["copy"] == copy]) for copy in range(layer.read.copies)]
 
 
-def _is_scattered(tiles: np.ndarray, core_tiles: int) -> bool:
-    fewest = math.ceil(tiles.shape[1] / core_tiles)
-    return any(len(np.unique(copy // core_tiles)) > fewest for copy in tiles)
+def _is_scattered(copies: Sequence[np.ndarray], core_tiles: int) -> bool:
+    return any(len(np.unique(tiles // core_tiles)) > math.ceil(len(tiles) / core_tiles) for tiles in copies)

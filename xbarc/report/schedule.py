@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -12,8 +10,9 @@ from xbarc.hardware.derived import read_time
 from xbarc.hardware.schema import Hardware
 from xbarc.ir.graph import Graph
 from xbarc.ir.layer import Layer, layers
+from xbarc.ir.reads import reads_a_window
 from xbarc.ir.repetitions import repeated
-from xbarc.ir.schedule import Schedule, reads_a_window, schedule
+from xbarc.ir.schedule import Schedule, schedule
 from xbarc.ir.work import matrix_windows
 from xbarc.report.replication import copies_of
 
@@ -24,11 +23,13 @@ class LayerTimes:
 
     Attributes:
         name: of the layer.
-        reads: of one window.
-        busy: of its most busy copy in one inference, those of layers that share its tiles included; ``None`` where
-            windows are not known.
-        start, end: of its first and after its last read in an inference that runs alone; ``None`` where not known.
-        occupancy: share of the time that its copies read, on average, where layers are pipelined.
+        reads: of a tile for one window.
+        busy: reads of its most busy copy in one inference, with those for layers that use the same cells; ``None``
+            where windows are not known.
+        start: reads from the start of an inference that runs alone to the layer's first; ``None`` where not known.
+        end: the same to the end of its last; ``None`` where not known.
+        occupancy: share of the interval that its copies read, on average, where layers are pipelined; ``None`` where
+            not known.
     """
 
     name: str
@@ -37,6 +38,11 @@ class LayerTimes:
     start: int | None
     end: int | None
     occupancy: float | None
+
+    @property
+    def idle(self) -> float | None:
+        """Idle time: share of the interval that its copies do not read, on average; ``None`` where not known."""
+        return None if self.occupancy is None else 1 - self.occupancy
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,8 @@ class ScheduleUsage:
         interval: reads from one inference to the next where layers are pipelined; ``None`` where windows are not known.
         latency: reads of one inference alone; ``None`` where windows are not known.
         read_time: seconds of a read; ``None`` where the hardware does not say.
-        occupancy: share of the time that used tiles read where layers are pipelined; ``None`` where not known.
+        occupancy: temporal utilisation: share of the interval that used tiles read, on average, where layers are
+            pipelined; ``None`` where not known.
         layers: in the order of execution.
     """
 
@@ -59,23 +66,23 @@ class ScheduleUsage:
 
     @property
     def interval_s(self) -> float | None:
-        """Seconds from one inference to the next."""
+        """Seconds from one inference to the next; ``None`` where not known."""
         return None if self.interval is None or self.read_time is None else self.interval * self.read_time
 
     @property
     def throughput(self) -> float | None:
-        """Inferences a second."""
+        """Inferences a second; ``None`` where not known."""
         return 1 / self.interval_s if self.interval_s else None
 
     @property
     def latency_s(self) -> float | None:
-        """Seconds of one inference alone."""
+        """Seconds of one inference alone; ``None`` where not known."""
         return None if self.latency is None or self.read_time is None else self.latency * self.read_time
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain data; every key as the attribute of that name says."""
-        seconds = {"interval_s": self.interval_s, "throughput": self.throughput, "latency_s": self.latency_s}
-        return dataclasses.asdict(self) | seconds | {"layers": [dataclasses.asdict(layer) for layer in self.layers]}
+    @property
+    def idle(self) -> float | None:
+        """Idle time: share of the interval that used tiles do not read, on average; ``None`` where not known."""
+        return None if self.occupancy is None else 1 - self.occupancy
 
 
 def schedule_usage(graph: Graph, hardware: Hardware) -> ScheduleUsage:
@@ -83,7 +90,7 @@ def schedule_usage(graph: Graph, hardware: Hardware) -> ScheduleUsage:
     made = schedule(graph)
     found = layers(graph)
     occupancies = _occupancies(graph, made)
-    tiles = {layer.read.matrix: np.unique(copies_of(layer)) for layer in found}
+    tiles = {layer.read.matrix: np.unique(np.concatenate(copies_of(layer))) for layer in found}
     used = len(np.unique(np.concatenate([*tiles.values()]))) if tiles else 0
     shares = [None if share is None else share * len(tiles[matrix]) for matrix, share in occupancies.items()]
     known = [share for share in shares if share is not None]

@@ -6,16 +6,15 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from xbarc.hardware.schema import Hardware
 from xbarc.ir.graph import Graph
 from xbarc.ir.layer import Layer, layers
+from xbarc.ir.pieces import ALL, PIECE
 
 
 @dataclass(frozen=True, slots=True)
 class MappedBlock:
-    """One block on the chip.
+    """A block on the chip, or some of its columns.
 
     Attributes:
         tile: which.
@@ -25,7 +24,8 @@ class MappedBlock:
         copy, slice: which, from 0 on.
         polarities: those at this place: both, but where they lie on tiles of their own.
         place: index of its diagonal and row block.
-        column_block: index of its column block.
+        first, count: columns of the layer's stack that it holds.
+        turn: in which of the serial reads of its layer and tile it is read.
     """
 
     tile: int
@@ -38,7 +38,9 @@ class MappedBlock:
     slice: int
     polarities: tuple[int, ...]
     place: int
-    column_block: int
+    first: int
+    count: int
+    turn: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +59,9 @@ class TileShare:
     guests: int
 
 
-def tile_map(graph: Graph, hardware: Hardware) -> tuple[MappedBlock, ...]:
+def tile_map(graph: Graph) -> tuple[MappedBlock, ...]:
     """All blocks of a placed graph, by layer in the order of execution."""
-    return tuple(
-        block for layer in layers(graph) if layer.read.matrix == layer.name for block in _blocks(layer, hardware)
-    )
+    return tuple(block for layer in layers(graph) if layer.read.matrix == layer.name for block in _blocks(layer))
 
 
 def tile_shares(blocks: Sequence[MappedBlock], hardware: Hardware) -> Mapping[str, TileShare]:
@@ -83,29 +83,13 @@ def tile_shares(blocks: Sequence[MappedBlock], hardware: Hardware) -> Mapping[st
     return {name: TileShare(tiles[name], sites[name], len(guests[name])) for name in names}
 
 
-def _blocks(layer: Layer, hardware: Hardware) -> Iterator[MappedBlock]:
+def _blocks(layer: Layer) -> Iterator[MappedBlock]:
     """Raises ValueError where the layer is not placed."""
-    read, partition = layer.read, layer.read.partition
-    if read.tiles is None or read.replicas is None:
+    read = layer.read
+    if read.pieces is None:
         raise ValueError(f"layer {layer.name!r} is not placed")
-    tiles = np.concatenate([read.tiles[None], read.replicas])
-    origins = np.zeros((*tiles.shape, 2), dtype=np.int32) if read.origins is None else read.origins
-    pairs = tiles.shape[2]
-    apart = hardware.tile.polarity == "paired-tiles"
-    wide = 2 if hardware.tile.polarity == "adjacent-columns" and pairs == 2 else 1
-    for copy, slice_, side, place, block in np.ndindex(*tiles.shape[:2], pairs if apart else 1, *tiles.shape[3:]):
-        diagonal, row_block = divmod(place, partition.row_blocks)
-        at = (copy, slice_, side, place, block)
-        yield MappedBlock(
-            tile=int(tiles[at]),
-            row=int(origins[at][0]),
-            column=int(origins[at][1]),
-            rows=partition.rows_in(diagonal, row_block),
-            columns=(partition.columns_in(diagonal, block) + int(partition.reference_column)) * wide,
-            layer=layer.name,
-            copy=copy,
-            slice=slice_,
-            polarities=(side,) if apart else tuple(range(pairs)),
-            place=place,
-            column_block=block,
-        )
+    polarities = tuple(range(read.levels.shape[1]))
+    for piece in read.pieces:
+        number = {name: int(piece[name]) for name in PIECE.names or ()}
+        side = number.pop("side")
+        yield MappedBlock(layer=layer.name, polarities=polarities if side == ALL else (side,), **number)

@@ -11,18 +11,20 @@ from xbarc.report.words import exact
 
 def tile_map_page(blocks: Sequence[MappedBlock], *, title: str) -> Page:
     """All blocks, tile by tile."""
-    columns = (*numbers("tile", "rows", "columns"), Column("layer"), *numbers("copy", "slice", "D", "column\nblock"))
+    columns = (*numbers("tile", "rows", "columns"), Column("layer"), *numbers("copy", "slice", "D", "of stack", "turn"))
     rows = tuple(
         (
             exact(block.tile),
             _span(block.row, block.rows),
             _span(block.column, block.columns),
             block.layer,
-            *(exact(number) for number in (block.copy, block.slice, block.place, block.column_block)),
+            *(exact(number) for number in (block.copy, block.slice, block.place)),
+            _span(block.first, block.count),
+            exact(block.turn),
         )
         for block in sorted(blocks, key=lambda block: (block.tile, block.row, block.column))
     )
-    notes = ("D counts diagonals and their row blocks; all numbers begin at 0",)
+    notes = ("D counts diagonals and their row blocks, and the stack their columns; all numbers begin at 0",)
     return [Table(f"Map of tiles: {title}", columns, rows, notes=notes)]
 
 

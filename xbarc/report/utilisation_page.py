@@ -30,13 +30,13 @@ def whole_program(report: UtilisationReport) -> Iterator[tuple[str, str]]:
     name = report.hardware + (f" with {', '.join(report.overrides)}" if report.overrides else "")
     yield "hardware", f"{name}: tiles of {report.tile_rows} x {report.tile_columns}, {chip} on the chip"
     yield "calibration", report.calibration if report.calibrated else f"UNCALIBRATED: {report.calibration}"
-    tiles = f"{exact(report.logical_tiles)} logical, {exact(report.physical_tiles)} physical"
-    if report.tile_utilisation is not None:
-        tiles += f": {percent(report.tile_utilisation)} of the chip"
+    tiles = f"{exact(report.totals.logical_tiles)} logical, {exact(report.totals.physical_tiles)} physical"
+    if report.totals.tile_utilisation is not None:
+        tiles += f": {percent(report.totals.tile_utilisation)} of the chip"
     yield "tiles", tiles
-    if report.cells.total:
-        yield "cells", f"{percent(report.cells.utilisation)} of those in used tiles hold weights"
-    yield "MACs a sample", work(report.analog_macs, report.host_macs, report.analog_share)
+    if report.totals.cells.total:
+        yield "cells", f"{percent(report.totals.cells.utilisation)} of those in used tiles hold weights"
+    yield "MACs a sample", work(report.totals.analog_macs, report.totals.host_macs, report.totals.analog_share)
 
 
 def work(analog: int | None, host: int | None, share: float | None) -> str:
@@ -71,10 +71,10 @@ def _layers(report: UtilisationReport) -> Table:
         "",
         "",
         "",
-        amount(report.analog_macs),
-        exact(report.logical_tiles),
-        exact(report.physical_tiles),
-        percent(report.cells.utilisation),
+        amount(report.totals.analog_macs),
+        exact(report.totals.logical_tiles),
+        exact(report.totals.physical_tiles),
+        percent(report.totals.cells.utilisation),
     )
     shared = [layer for layer in report.layers if layer.shares is not None]
     notes = tuple(f"{layer.name} uses the tiles of {layer.shares}" for layer in shared[:_NAMES_SHOWN])
@@ -115,7 +115,7 @@ def _cells(report: UtilisationReport) -> Table:
         *numbers("cells", "weights", "slices", "polarity", "copies", "reference", "groups", "edges"),
     )
     rows = tuple((layer.name, *_shares(layer.cells)) for layer in report.layers)
-    return Table("Cells of used tiles", columns, rows, ("total", *_shares(report.cells)))
+    return Table("Cells of used tiles", columns, rows, ("total", *_shares(report.totals.cells)))
 
 
 def _shares(cells: Cells) -> Row:
@@ -187,7 +187,7 @@ def _host(report: UtilisationReport) -> Table:
         return facts("Operators on the host", ("products", "none"), notes=notes)
     columns = (Column("operator"), Column("type"), *numbers("MACs"), Column("why", wraps=True))
     rows = tuple((operator.name, operator.kind, amount(operator.macs), operator.reason) for operator in products)
-    return Table("Operators on the host", columns, rows, ("total", "", amount(report.host_macs), ""), notes=notes)
+    return Table("Operators on the host", columns, rows, ("total", "", amount(report.totals.host_macs), ""), notes=notes)
 
 
 def _remarks(report: UtilisationReport) -> Iterator[str]:
