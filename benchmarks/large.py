@@ -62,8 +62,7 @@ def wide(path: Path, *, nodes: int) -> int:
     for number in range(nodes - 1):
         network.value = "x"
         network.step("Abs" if number % 2 else "Neg")
-    network.nodes.append(helper.make_node("Sum", [node.output[0] for node in network.nodes], ["sum"]))
-    network.value = "sum"
+    network.step("Sum", *(node.output[0] for node in network.nodes[:-1]))
     return network.save()
 
 

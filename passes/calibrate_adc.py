@@ -17,6 +17,7 @@ from xbarc.ir.layer import Layer, layers
 from xbarc.ir.operators import NEVER_REACHED, CodeRange, CurrentRange
 from xbarc.ir.stages import Stage
 from xbarc.passes.currents import Currents, common_lossless_bits, currents_of, lossless_bits, lossless_reads
+from xbarc.passes.input_meter import InputMeters
 from xbarc.passes.magnitudes import Magnitudes
 
 
@@ -27,6 +28,8 @@ class CalibrateAdc:
     A policy that looks at the sample never asks for steps below one unit of current where there is nothing between
     whole units. ``unit`` takes the smallest power of two that covers every current that the cells can give,
     ``full-scale`` just that current, ``fixed`` what the hardware says.
+
+    The same run of the sample measures what the DACs apply: energy depends on it.
 
     Attributes:
         adc: bits and range policy.
@@ -46,9 +49,11 @@ class CalibrateAdc:
     def run(self, graph: Graph) -> None:
         found = layers(graph)
         seen = {layer.name: _Seen(layer, self.adc) for layer in found if layer.adc.codes is not None}
-        if seen:
+        meters = InputMeters(found)
+        if seen or meters.visitors:
             visitors = {layer.read.result: seen[layer.name].add for layer in found if layer.name in seen}
-            self.executor.observe(graph, self.batches, {}, currents=visitors)
+            self.executor.observe(graph, self.batches, meters.visitors, currents=visitors)
+            meters.settle()
         for layer in found:
             codes = layer.adc.codes
             if codes is None:
@@ -86,7 +91,7 @@ class CalibrateAdc:
         return CurrentRange(
             lsb=lsb,
             basis=basis,
-            clipped=reads.clipped_share if seen.count else None,
+            clipped=reads.clipped_share() if seen.count else None,
             used=seen.largest / (codes.high * lsb) if seen.count else None,
             lossless=all(reads.lossless),
             lossless_bits=common_lossless_bits(currents, signed=codes.low < 0),

@@ -51,12 +51,11 @@ def currents_of(layer: Layer) -> Currents:
     codes = CodeRange(0, 1) if read.digits is not None else layer.applied or CodeRange(-1, 1)
     for number, place, cells, columns in _blocks(layer):
         for side, terms in enumerate(_terms(layer, cells, columns)):
-            positive = np.maximum(terms, 0).sum(axis=0, dtype=np.float64)
-            negative = np.maximum(-terms, 0).sum(axis=0, dtype=np.float64)
+            positive, negative = _column_sums(terms)
             highest[number, side, place] = (positive * codes.high - negative * codes.low).max(initial=0.0)
             lowest[number, side, place] = (positive * codes.low - negative * codes.high).min(initial=0.0)
             if whole:
-                steps[number, side, place] = _common_divisor(terms.astype(np.int64))
+                steps[number, side, place] = _common_divisor(terms)
     digits = np.ones(1) if read.digits is None else np.array([float(digit.high) for digit in read.digits.reads])
     return Currents(lowest[..., None] * digits, highest[..., None] * digits, steps if whole else None)
 
@@ -83,8 +82,9 @@ def lossless_reads(currents: Currents, *, codes: CodeRange, lsb: float) -> np.nd
     if currents.steps is None:
         return np.zeros(currents.highest.shape, dtype=bool)
     whole = np.fmod(currents.steps.astype(np.float64), lsb) == 0.0
-    within: np.ndarray = (codes.low * lsb <= currents.lowest) & (currents.highest <= codes.high * lsb)
-    return within & whole[..., None]
+    within = (codes.low * lsb <= currents.lowest) & (currents.highest <= codes.high * lsb)
+    found: np.ndarray = within & whole[..., None]
+    return found
 
 
 def _bits(reach: np.ndarray, step: np.ndarray, *, signed: bool) -> np.ndarray:
@@ -113,7 +113,11 @@ def _blocks(layer: Layer) -> Iterator[tuple[int, int, np.ndarray, int]]:
 def _terms(layer: Layer, cells: np.ndarray, columns: int) -> Iterator[np.ndarray]:
     """Of each side of a block, what an input code 1 at each row adds to each column: ``(rows, C)``."""
     partition = layer.read.partition
-    wide: np.ndarray = cells.astype(np.int32 if cells.dtype.kind == "u" else np.float64)
+    dtype = np.int32 if cells.dtype.kind == "u" else np.float64
+    if len(cells) == 2 and not layer.single_ended:
+        yield np.subtract(cells[0], cells[1], dtype=dtype)
+        return
+    wide: np.ndarray = cells.astype(dtype)
     if layer.single_ended:
         yield from wide + layer.read.pedestal if layer.read.pedestal else wide
         return
@@ -121,7 +125,18 @@ def _terms(layer: Layer, cells: np.ndarray, columns: int) -> Iterator[np.ndarray
         short = columns < partition.diagonal_columns
         references = [columns] * columns if short else partition.reference_columns
         wide = wide[..., partition.data_columns[:columns]] - wide[..., references]
-    yield wide[0] - wide[1] if len(wide) == 2 else wide[0]
+    yield wide[0]
+
+
+@numba.njit(cache=True, nogil=True)
+def _column_sums(terms):  # type: ignore[no-untyped-def]
+    """Of each column of a two-dimensional array, the sums of its positive numbers and of those below 0, negated."""
+    positive, negative = np.zeros(terms.shape[1]), np.zeros(terms.shape[1])
+    for row in terms:
+        for column in range(row.size):
+            positive[column] += max(row[column], 0)
+            negative[column] += max(-row[column], 0)
+    return positive, negative
 
 
 @numba.njit(cache=True, nogil=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,6 +18,7 @@ from xbarc.ir.layer import Layer, layers
 from xbarc.ir.partition import Partition
 from xbarc.ir.pieces import ALL, whole_blocks
 from xbarc.ir.reads import take_turns
+from xbarc.ir.segments import owners_by_segment
 from xbarc.ir.stages import Stage
 
 
@@ -27,7 +29,7 @@ class PlaceBlocks:
     Where one read drives fewer rows than a tile has, row blocks lie below each other and are read in turn. Both
     polarities of a block share its tile (``unit-cell``, ``adjacent-columns``) or take one each (``paired-tiles``).
     Every copy of a layer has tiles of its own, within as few cores as it can. Layers that share a matrix share its
-    tiles.
+    tiles. Each reload segment has the chip for itself.
 
     Raises:
         CapacityError: the chip has too few tiles.
@@ -41,18 +43,19 @@ class PlaceBlocks:
 
     def run(self, graph: Graph) -> None:
         settle_captures(graph)
-        found = layers(graph)
-        owners: dict[str, Layer] = {}
-        for layer in found:
-            owners.setdefault(layer.read.matrix, layer)
-        self._check_capacity([*owners.values()])
-        numbers = self._numbers([*owners.values()])
-        placed = {
-            matrix: self._pieces(layer, tiles) for (matrix, layer), tiles in zip(owners.items(), numbers, strict=True)
-        }
-        take_turns([*placed.values()], active_rows=self.hardware.tile.active_rows)
-        for layer in found:
+        placed: dict[str, np.ndarray] = {}
+        for owners in owners_by_segment(graph):
+            self._check_capacity(owners)
+            numbers = self._numbers(owners)
+            tables = [self._pieces(layer, tiles) for layer, tiles in zip(owners, numbers, strict=True)]
+            take_turns(tables, active_rows=self.hardware.tile.active_rows)
+            placed.update((layer.read.matrix, table) for layer, table in zip(owners, tables, strict=True))
+        for layer in layers(graph):
             layer.read.pieces = placed[layer.read.matrix].copy()
+
+    def tiles_of(self, owners: Sequence[Layer]) -> int:
+        """Tiles that one copy each of layers takes, one for each matrix."""
+        return sum(tiles_of_copy(layer, self.hardware) for layer in owners)
 
     def _numbers(self, owners: list[Layer]) -> list[np.ndarray]:
         """The tiles of each layer, ``(copies, tiles of one copy)``."""
@@ -71,7 +74,7 @@ class PlaceBlocks:
 
     def _pieces(self, layer: Layer, tiles: np.ndarray) -> np.ndarray:
         """The pieces of a layer on its tiles, ``(copies, tiles of one copy)``."""
-        pieces, together = blocks_of(layer, self.hardware), _row_blocks_a_tile(layer.read.partition, self.hardware)
+        pieces, together = blocks_of(layer, self.hardware), row_blocks_a_tile(layer.read.partition, self.hardware)
         copies, slices, sides, stacked, across = pieces.shape
         down = np.arange(stacked)
         shaped = tiles.reshape(copies, slices, sides, math.ceil(stacked / together), across)
@@ -99,7 +102,8 @@ class PlaceBlocks:
         raise CapacityError(
             f"the model needs {needed} physical tiles, the chip has {available}: {needed - available} too few",
             where=f"{fits}; the largest layer, {largest!r}, takes {tiles[largest]}",
-            fix=f"{self._larger_chip(needed)}, take larger tiles, or leave layers digital (--host PATTERN)",
+            fix=f"{self._larger_chip(needed)}, take larger tiles, leave layers digital (--host PATTERN), or write the "
+            "chip for one part of the network after the other (--segments)",
         )
 
     def _larger_chip(self, tiles: int) -> str:
@@ -111,10 +115,15 @@ class PlaceBlocks:
 def blocks_of(layer: Layer, hardware: Hardware) -> np.ndarray:
     """The blocks of a layer, not placed yet: ``(copies, slices, sides, D, column blocks)`` of pieces."""
     slices, polarities = layer.read.levels.shape[:2]
-    pairs, layout = polarities == 2, hardware.tile.polarity
+    return unplaced(layer.read.partition, hardware, copies=layer.read.copies, slices=slices, pairs=polarities == 2)
+
+
+def unplaced(partition: Partition, hardware: Hardware, *, copies: int, slices: int, pairs: bool) -> np.ndarray:
+    """As :func:`blocks_of`, where there are so many copies and slices, of pairs of cells or of single ones."""
+    layout = hardware.tile.polarity
     return whole_blocks(
-        layer.read.partition,
-        copies=layer.read.copies,
+        partition,
+        copies=copies,
         slices=slices,
         sides=(0, 1) if pairs and layout == "paired-tiles" else (ALL,),
         columns_a_column=2 if pairs and layout == "adjacent-columns" else 1,
@@ -122,15 +131,27 @@ def blocks_of(layer: Layer, hardware: Hardware) -> np.ndarray:
 
 
 def tiles_of_copy(layer: Layer, hardware: Hardware) -> int:
-    """Tiles of one copy of a layer where no other piece shares them."""
+    """Tiles of one copy of a layer where no other layer shares them."""
     slices, polarities = (int(size) for size in layer.read.levels.shape[:2])
     sides = polarities if hardware.tile.polarity == "paired-tiles" else 1
-    partition = layer.read.partition
-    down = math.ceil(partition.stacked / _row_blocks_a_tile(partition, hardware))
-    return slices * sides * down * partition.column_blocks
+    return slices * sides * tiles_of_blocks(layer.read.partition, hardware)
 
 
-def _row_blocks_a_tile(partition: Partition, hardware: Hardware) -> int:
+def tiles_of_blocks(partition: Partition, hardware: Hardware) -> int:
+    """Tiles of one slice and side where no other layer shares them.
+
+    Row blocks lie below each other where one read cannot drive all rows of a tile; otherwise as many diagonals lie on
+    one as go: one, where all groups that go are on it already (:class:`xbarc.passes.spread_groups.SpreadGroups`).
+    """
+    together = row_blocks_a_tile(partition, hardware)
+    if together == 1 and partition.row_blocks * partition.column_blocks == 1:
+        reference = int(partition.reference_column)
+        across = (hardware.weight_columns + reference) // (partition.block_columns + reference)
+        together = min(hardware.tile.rows // partition.block_rows, across)
+    return math.ceil(partition.stacked / together) * partition.column_blocks
+
+
+def row_blocks_a_tile(partition: Partition, hardware: Hardware) -> int:
     """Row blocks that lie below each other in a tile, since one read may not drive all of its rows."""
     active = hardware.tile.active_rows
     if active is None or active >= hardware.tile.rows:

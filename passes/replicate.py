@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,8 +10,9 @@ from xbarc.errors import UsageError
 from xbarc.hardware.schema import Hardware
 from xbarc.ir.cores import pack
 from xbarc.ir.graph import Graph
-from xbarc.ir.layer import layers
+from xbarc.ir.layer import Layer, layers
 from xbarc.ir.replication import Demand, balance
+from xbarc.ir.segments import owners_by_segment
 from xbarc.ir.stages import Stage
 from xbarc.ir.work import matrix_windows
 from xbarc.passes.place_blocks import cores, tiles_of_copy
@@ -22,8 +23,8 @@ class Replicate:
     """Set how often the chip holds each layer's cells, so that the slowest layer takes few rounds.
 
     Copies of a layer take turns at its windows; layers that share a matrix share its copies. A layer whose windows are
-    not known keeps one. Every copy lies within as few cores as it can. A network whose single
-    copies do not fit keeps them: placing says by how much.
+    not known keeps one. Every copy lies within as few cores as it can. Each reload segment has the chip for itself. A
+    network whose single copies do not fit keeps them: placing says by how much.
 
     Attributes:
         target: rounds of the slowest layer that are few enough, at least 1; missed by the least where the chip is too
@@ -41,15 +42,21 @@ class Replicate:
     target: int | None = None
 
     def run(self, graph: Graph) -> None:
-        core_tiles, chip_cores = self.hardware.core.tiles, cores(self.hardware)
-        if chip_cores is None and self.target is None:
+        if cores(self.hardware) is None and self.target is None:
             raise UsageError(
                 "replication fills the chip, and the chip has unlimited tiles",
                 fix="set chip.tiles, or say how many windows the slowest layer may take: --replicate WINDOWS",
             )
-        found = layers(graph)
-        windows = matrix_windows(graph)
-        sizes = {layer.read.matrix: tiles_of_copy(layer, self.hardware) for layer in found}
+        windows, copies = matrix_windows(graph), dict[str, int]()
+        for owners in owners_by_segment(graph):
+            copies.update(self._copies(owners, windows))
+        for layer in layers(graph):
+            layer.read.copies = copies.get(layer.read.matrix, 1)
+
+    def _copies(self, owners: Sequence[Layer], windows: Mapping[str, int | None]) -> Mapping[str, int]:
+        """By matrix, of the layers that are on the chip together; empty where one copy each does not fit."""
+        core_tiles, chip_cores = self.hardware.core.tiles, cores(self.hardware)
+        sizes = {layer.read.matrix: tiles_of_copy(layer, self.hardware) for layer in owners}
         demands = [Demand(windows[matrix], size) for matrix, size in sizes.items()]
 
         def fits(copies: Sequence[int]) -> bool:
@@ -57,7 +64,4 @@ class Replicate:
 
         capacity = None if chip_cores is None else chip_cores * core_tiles
         copies = balance(demands, capacity, target=self.target or 1, fits=fits)
-        if copies is not None:
-            by_matrix = dict(zip(sizes, copies, strict=True))
-            for layer in found:
-                layer.read.copies = by_matrix[layer.read.matrix]
+        return {} if copies is None else dict(zip(sizes, copies, strict=True))

@@ -31,7 +31,7 @@ class SplitBlocks:
                moves on to the next blocks, window by window, is whole pixels; other products are cut greedily
     =========  =========================================================================================================
 
-    Layers that share a matrix share its blocks: a matrix is cut by positions where it has the same ones for all.
+    Layers that share a matrix share its blocks. A matrix that is a plain product's too has no positions.
     """
 
     name: ClassVar[str] = "split-blocks"
@@ -43,13 +43,11 @@ class SplitBlocks:
 
     def run(self, graph: Graph) -> None:
         found = [product for _, product in products(graph)]
-        kernels: dict[str, set[int]] = defaultdict(set)
+        kernels: dict[str, list[int]] = defaultdict(list)
         for product in found:
-            kernels[product.matrix].add(product.windows.kernel_size)
+            kernels[product.matrix].append(product.windows.kernel_size)
         for product in found:
             groups, rows, columns = product.weight.shape
-            sizes = kernels[product.matrix]
-            apart = self.how == "positions" and groups == 1 and len(sizes) == 1
             product.partition = split(
                 groups=groups,
                 rows=rows,
@@ -58,7 +56,7 @@ class SplitBlocks:
                 most_columns=self.hardware.weight_columns,
                 reference_column=self.hardware.weights.reference_column,
                 balanced=self.how == "balanced",
-                positions=min(sizes) if apart else 1,
+                positions=min(kernels[product.matrix]) if self.how == "positions" and groups == 1 else 1,
             )
 
 

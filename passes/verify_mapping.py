@@ -15,6 +15,7 @@ from xbarc.ir.layer import Layer, layers
 from xbarc.ir.pipeline import Pass
 from xbarc.ir.reads import clashes
 from xbarc.ir.scopes import products
+from xbarc.ir.segments import tile_keys
 from xbarc.ir.stages import Stage
 
 _HALF = 0.5 + 1e-6  # what rounds to an integer may lie so far off, with the rounding of the quotient itself
@@ -42,14 +43,14 @@ class VerifyMapping:
 
 
 def verify_places(graph: Graph, hardware: Hardware) -> None:
-    """Check that every piece lies within its tile, that no two have a cell in common, and that those of a layer and
-    tile that are read at once may be.
+    """Check that every piece lies within its tile, that no two of a reload segment have a cell in common, and that
+    those of a layer and tile that are read at once may be.
 
     Raises:
         InternalError: names the layers, the tile, and the row and column where they meet.
     """
     owners: dict[str, Layer] = {}
-    tables = []
+    tables, keys = [], []
     for layer in layers(graph):
         owner = owners.setdefault(layer.read.matrix, layer)
         pieces = layer.read.pieces
@@ -57,6 +58,7 @@ def verify_places(graph: Graph, hardware: Hardware) -> None:
             raise InternalError(f"layer {layer.name!r} has no tiles")
         if owner is layer:
             tables.append(pieces)
+            keys.append(tile_keys(layer))
         elif owner.read.pieces is None or not np.array_equal(owner.read.pieces, pieces):
             raise InternalError(f"layers {owner.name!r} and {layer.name!r} share a matrix, but not its tiles")
     if not tables:
@@ -67,8 +69,9 @@ def verify_places(graph: Graph, hardware: Hardware) -> None:
     bottom, right = table["row"] + table["rows"], table["column"] + table["columns"]
     for index in np.flatnonzero((bottom > hardware.tile.rows) | (right > hardware.tile.columns))[:1]:
         raise InternalError(f"a block of layer {names[whose[index]]!r} reaches beyond tile {table['tile'][index]}")
-    order = np.lexsort((whose, table["tile"]))
-    for together in np.split(order, np.flatnonzero(np.diff(table["tile"][order])) + 1):
+    tiles = np.concatenate(keys)
+    order = np.lexsort((whose, tiles))
+    for together in np.split(order, np.flatnonzero(np.diff(tiles[order])) + 1):
         if len(together) > 1:
             _verify_tile(table[together], [names[index] for index in whose[together]], hardware.tile.active_rows)
 
@@ -134,7 +137,8 @@ def _verify_block(
     partition = layer.read.partition
     diagonal, row_block = divmod(at[0], partition.row_blocks)
     position, block = divmod(row_block, partition.position_blocks)
-    top, left, height = block * partition.block_rows, at[1] * partition.block_columns, partition.rows // partition.positions
+    top, left = block * partition.block_rows, at[1] * partition.block_columns
+    height = partition.rows // partition.positions
     parted = (partition.groups, height, partition.positions, partition.columns)
     weight, held = (array.reshape(parted)[:, :, position] for array in (weight, held))
     found = _decode(layer, at)

@@ -189,16 +189,16 @@ def _matrices(layer: Layer, place: int, rows: int, dtype: np.dtype) -> Iterator[
     """The matrices of one block and the weights of their codes."""
     partition = layer.read.partition
     for cells, weight in zip(layer.read.levels[:, :, place, :rows], layer.accumulate.slice_weights, strict=True):
-        planes = cells.astype(dtype)
         if layer.single_ended:
-            signs = (1.0, -1.0) if len(planes) == 2 else (1.0,)
-            for plane, sign in zip(planes, signs, strict=True):
+            signs = (1.0, -1.0) if len(cells) == 2 else (1.0,)
+            for plane, sign in zip(cells.astype(dtype), signs, strict=True):
                 yield np.ascontiguousarray(plane), float(weight) * sign
         elif partition.reference_column:
-            difference = planes[0][:, partition.data_columns] - planes[0][:, partition.reference_columns]
+            plane = cells[0].astype(dtype)
+            difference = plane[:, partition.data_columns] - plane[:, partition.reference_columns]
             yield np.ascontiguousarray(difference), float(weight)
         else:
-            yield planes[0] - planes[1], float(weight)
+            yield np.subtract(cells[0], cells[1], dtype=dtype), float(weight)
 
 
 def _add_variances(layer: Layer, cells: np.ndarray, variances: list[np.ndarray], references: list[np.ndarray]) -> None:

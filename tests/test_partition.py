@@ -18,6 +18,7 @@ import xbarc
 from xbarc.hardware.schema import Hardware
 from xbarc.ir.layer import Layer, layers
 from xbarc.ir.partition import dense_tiles, logical_tiles
+from xbarc.passes.split_blocks import Split
 
 #: Compiling takes as long as writing the weights: larger layers are only counted.
 MOST_WEIGHTS = 300_000
@@ -142,7 +143,7 @@ def occupied(layer: Layer, hardware: Hardware) -> dict[str, int]:
         if hardware.weights.reference_column and column in partition.reference_columns:
             kind = "reference"
         elif across >= groups * partition.columns:
-            continue  # between a short diagonal and its reference column
+            kind = "group"  # between a short diagonal and its reference column
         elif (row_block * partition.block_rows + row) // partition.rows != across // partition.columns:
             kind = "group"
         assert marks[tile][tuple(site)] == "edge", "a cell is used twice"
@@ -152,22 +153,30 @@ def occupied(layer: Layer, hardware: Hardware) -> dict[str, int]:
 
 
 @settings(max_examples=60)
-@given(matrices(), finite_hardware())
-def test_cells_are_told_apart_and_add_up(matrix: tuple[int, int, int], hardware: Hardware) -> None:
+@given(matrices(), finite_hardware(), st.sampled_from([None, 1, 2, 9]), st.sampled_from(["greedy", "balanced"]))
+def test_cells_are_told_apart_and_add_up(
+    matrix: tuple[int, int, int], hardware: Hardware, active_rows: int | None, how: Split
+) -> None:
     groups, rows, columns = matrix
     assume(groups * rows * columns <= 1500)
-    program = xbarc.compile(one_layer(*matrix), hardware=hardware)
+    if active_rows is not None:
+        description: dict[str, Any] = hardware.to_dict()
+        description["tile"]["active_rows"] = min(active_rows, hardware.tile.rows)
+        hardware = Hardware.from_dict(description)
+    program = xbarc.compile(one_layer(*matrix), hardware=hardware, split=how)
     report, (layer,) = program.report(), layers(program.graph)
     cells = report.layers[0].cells
     counted = occupied(layer, hardware)
-    named = {"weight": "weights", "slice": "slices", "group": "groups", "edge": "edges"}
+    named = {"weight": "weights", "slice": "slices", "group": "groups"}
     for kind, name in (named | {"polarity": "polarity", "reference": "reference"}).items():
         assert getattr(cells, name) == counted.get(kind, 0), kind
+    assert cells.edges + cells.packing == counted.get("edge", 0)
+    assert active_rows is not None or cells.packing == 0
     assert cells.total == sum(counted.values())
     assert cells.weights == groups * rows * columns
-    assert report.cells == cells
+    assert report.totals.cells == cells
     assert 0.0 < cells.utilisation <= 1.0
-    # Logical tiles know nothing of polarities, slices and reference columns.
+    # Logical tiles know nothing of polarities, slices, reference columns and active rows.
     assert report.layers[0].logical_tiles == pack(groups, rows, columns, hardware.tile.rows, hardware.tile.columns)
 
 
@@ -184,5 +193,5 @@ def test_no_two_layers_share_a_tile(chain: list[tuple[int, int, int]], hardware:
     report = program.report()
     used = [set(layer.read.pieces["tile"].tolist()) for layer in layers(program.graph) if layer.read.pieces is not None]
     assert [len(tiles) for tiles in used] == [layer.physical_tiles for layer in report.layers]
-    assert set.union(*used) == set(range(report.physical_tiles))
-    assert sum(layer.cells.total for layer in report.layers) == report.cells.total
+    assert set.union(*used) == set(range(report.totals.physical_tiles))
+    assert sum(layer.cells.total for layer in report.layers) == report.totals.cells.total

@@ -63,12 +63,12 @@ def test_copies_have_tiles_of_their_own_and_change_no_number(
     """On every chip on which one copy of each fits, down to the last tile."""
     x = numbers(2, *(entry.dim_value for entry in model.graph.input[0].type.tensor_type.shape.dim[1:]))
     plain = xbarc.compile(model, hardware=hardware, calibration=x)
-    tiles = core * (math.ceil(plain.report().physical_tiles / core) + spare // core)
+    tiles = core * (math.ceil(plain.report().totals.physical_tiles / core) + spare // core)
     chip = on_chip(hardware, tiles=tiles, core=core)
     copied = xbarc.compile(model, hardware=chip, calibration=x, replicate=asked)
     report, found = copied.report(), layers(copied.graph)
     every = [copy for layer in found for copy in tiles_of(layer)]
-    assert len(set.union(*every)) == sum(len(copy) for copy in every) == report.physical_tiles
+    assert len(set.union(*every)) == sum(len(copy) for copy in every) == report.totals.physical_tiles
     assert max(set.union(*every)) < tiles
     assert [layer.copies for layer in report.layers] == [len(tiles_of(layer)) for layer in found]
     assert [layer.physical_tiles for layer in report.layers] == [sum(map(len, tiles_of(layer))) for layer in found]
@@ -77,12 +77,12 @@ def test_copies_have_tiles_of_their_own_and_change_no_number(
     ]
     usage = report.replication
     assert usage.bottleneck == max(layer.rounds or 0 for layer in report.layers)
-    assert usage.slack == tiles - report.physical_tiles
-    assert usage.copies == report.physical_tiles - plain.report().physical_tiles
+    assert report.totals.chip.free == tiles - report.totals.physical_tiles
+    assert usage.copies == report.totals.physical_tiles - plain.report().totals.physical_tiles
     cores = {tile // core for copy in every for tile in copy}
     assert usage.cores_used == len(cores)
-    assert usage.core_free == core * len(cores) - report.physical_tiles
-    cells = report.cells
+    assert usage.core_free == core * len(cores) - report.totals.physical_tiles
+    cells = report.totals.cells
     parts = (cells.weights, cells.slices, cells.polarity, cells.copies, cells.reference, cells.groups, cells.edges)
     assert sum(parts) == cells.total
     held = (cells.weights + cells.slices + cells.polarity) // cells.weights
@@ -209,8 +209,8 @@ def test_vgg_is_copied_on_a_chip_that_it_nearly_fills() -> None:
     chip = ["tile.rows=128", "tile.columns=128", "chip.tiles=9216", "core.tiles=64", "adc.range=unit"]
     report = xbarc.compile(vgg(), overrides=chip, replicate="balance").report()
     usage = report.replication
-    assert report.logical_tiles == 8454
+    assert report.totals.logical_tiles == 8454
     assert (usage.single, usage.optimum, usage.bottleneck) == (50176, 965, 965)
-    assert report.physical_tiles == 9198
-    assert usage.slack == 18
+    assert report.totals.physical_tiles == 9198
+    assert (report.totals.chip.slack, report.totals.chip.fragmentation, report.totals.chip.spare) == (18, 0, 0)
     assert not usage.scattered

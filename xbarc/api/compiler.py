@@ -25,21 +25,25 @@ from xbarc.ir.pipeline import Dump, Observer, Pass, Pipeline, Progress
 from xbarc.passes.calibrate_adc import CalibrateAdc
 from xbarc.passes.calibrate_inputs import CalibrateInputs
 from xbarc.passes.choose_analog import ChooseAnalog
+from xbarc.passes.cut_segments import CutSegments
 from xbarc.passes.encode_weights import EncodeWeights
 from xbarc.passes.fold_affine import FoldAffine
 from xbarc.passes.fold_constants import FoldConstants
 from xbarc.passes.insert_converters import InsertConverters
 from xbarc.passes.lower_products import LowerProducts
 from xbarc.passes.pack_blocks import PackBlocks
+from xbarc.passes.packing.pack import MODES, SCOPES, Mode
 from xbarc.passes.place_blocks import PlaceBlocks
+from xbarc.passes.place_cores import PlaceCores
 from xbarc.passes.replicate import Replicate
 from xbarc.passes.share_weights import ShareWeights
 from xbarc.passes.split_blocks import Split, SplitBlocks
+from xbarc.passes.spread_groups import SpreadGroups
 from xbarc.passes.verify_mapping import VerifyMapping
 
 HardwareLike = str | os.PathLike[str] | Hardware
 Replication = Literal["none", "balance"] | int
-Packing = Literal["off", "network"]
+Packing = Literal["off", "layer", "network"]
 
 
 def compile_model(
@@ -53,6 +57,8 @@ def compile_model(
     split: Split = "greedy",
     replicate: Replication = "none",
     pack: Packing = "off",
+    pack_mode: Mode = "parallel",
+    segments: bool = False,
     threads: int | None = None,
     dump_folder: str | os.PathLike[str] | None = None,
     on_difference: OnDifference | None = None,
@@ -68,12 +74,16 @@ def compile_model(
         calibration: a sample of inputs for the converters' ranges: a data file or folder, arrays, or batches. Without
             one, ranges come from random inputs and the program is marked uncalibrated.
         analog, host: name patterns of operators to put on tiles or to leave digital; the more specific pattern wins.
-        split: how matrices are cut into blocks: as large as a tile holds (``"greedy"``), as equal as as many blocks can be
-            (``"balanced"``), or so that no block holds rows of two kernel positions of a convolution (``"positions"``).
+        split: how matrices are cut into blocks: as large as a tile holds (``"greedy"``), as many of sizes as equal as
+            they can be (``"balanced"``), or none with rows of two kernel positions of a convolution (``"positions"``).
         replicate: how often the chip holds the cells of layers of many windows: once (``"none"``), so that the slowest
             layer takes as few rounds as the chip allows (``"balance"``), or at most so many (a number, at least 1).
-        pack: whether blocks of several layers share tiles: ``"off"``, or ``"network"``; a layer has one block at most
-            in a tile, so that its reads stay parallel, and layers that share a tile take turns.
+        pack: which blocks share tiles: none (``"off"``), those of one layer, its slices, sides, groups and copies
+            (``"layer"``), or of all layers (``"network"``), which then take turns. Never more tiles than without.
+        pack_mode: whether all that a layer has in a tile is read at once (``"parallel"``), or there are as few tiles as
+            can be, for which blocks are cut and read one after the other (``"dense"``).
+        segments: whether a network that is larger than the chip is cut into segments of layers that fit, for which the
+            chip is written one after the other.
         threads: all that the process may use by default.
         dump_folder: where the graph goes as text after each pass.
         on_difference: told after each pass by how much it changed the outputs for the first batch of the sample.
@@ -84,16 +94,16 @@ def compile_model(
         ModelError: the model cannot be read or compiled.
         HardwareError: the hardware cannot work.
         DataError: the calibration sample does not fit.
-        CapacityError: the chip has too few tiles.
-        UsageError: patterns or overrides that name nothing; ``split``, ``replicate`` or ``pack`` is none of these;
-            copies to fill an unlimited chip.
+        CapacityError: the chip has too few tiles; with ``segments``, for what must not come apart.
+        UsageError: patterns or overrides that name nothing; ``split``, ``replicate``, ``pack`` or ``pack_mode`` is none
+            of these; copies to fill an unlimited chip.
         InternalError: with ``verify``, cells do not hold the weights.
     """
     if isinstance(hardware, Hardware) and overrides:
         raise UsageError("overrides change a preset or a file, not a description", fix="change the description itself")
     _check_split(split)
     _check_replication(replicate)
-    _check_packing(pack)
+    _check_packing(pack, pack_mode)
     described = hardware if isinstance(hardware, Hardware) else load_hardware(hardware, overrides)
     source = read_source(model)
     graph = source.graph
@@ -101,7 +111,7 @@ def compile_model(
     sample = calibration_of(calibration, input_specs(graph), batch_size(graph), trial=lambda: executor.trial(graph))
     passes = [
         *lowering_passes(executor, analog=analog, host=host),
-        *_mapping_passes(described, executor, sample, split, replicate, pack),
+        *_mapping_passes(described, executor, sample, split, replicate, pack, pack_mode, segments=segments),
     ]
     observers: list[Observer] = [] if dump_folder is None else [Dump(Path(dump_folder))]
     observers.append(_refuse_unloadable)
@@ -120,6 +130,8 @@ def compile_model(
             "split": split,
             "replicate": replicate,
             "pack": pack,
+            "pack_mode": pack_mode,
+            "segments": segments,
         },
         "calibration": sample.facts(),
     }
@@ -180,9 +192,11 @@ def _check_replication(replicate: Replication) -> None:
     )
 
 
-def _check_packing(pack: Packing) -> None:
-    if pack not in ("off", "network"):
-        raise UsageError(f"there is no packing {pack!r}", fix='take "off" or "network"')
+def _check_packing(pack: Packing, mode: Mode) -> None:
+    if pack not in ("off", *SCOPES):
+        raise UsageError(f"there is no packing {pack!r}", fix='take "off", "layer" or "network"')
+    if mode not in MODES:
+        raise UsageError(f"there is no packing mode {mode!r}", fix='take "parallel" or "dense"')
 
 
 def _mapping_passes(
@@ -192,15 +206,22 @@ def _mapping_passes(
     split: Split,
     replicate: Replication,
     pack: Packing,
+    mode: Mode,
+    *,
+    segments: bool,
 ) -> list[Pass]:
     """The passes that put products on tiles."""
     target = None if isinstance(replicate, str) else replicate
+    place = PlaceBlocks(hardware) if pack == "off" else PackBlocks(hardware, pack, mode)
     return [
         CalibrateInputs(hardware.dac, executor, sample, sample.measured),
         EncodeWeights(hardware.cell, hardware.weights),
         SplitBlocks(hardware, split),
+        *([] if pack == "off" else [SpreadGroups(hardware, pack, mode)]),
         InsertConverters(hardware),
         CalibrateAdc(hardware.adc, executor, sample, sample.measured),
+        *([CutSegments(hardware, place.tiles_of)] if segments else []),
         *([] if replicate == "none" else [Replicate(hardware, target)]),
-        PlaceBlocks(hardware) if pack == "off" else PackBlocks(hardware),
+        place,
+        *([] if hardware.chip.mesh is None else [PlaceCores(hardware)]),
     ]

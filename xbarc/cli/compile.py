@@ -44,8 +44,8 @@ def compile_(
         typer.Option(
             "--split",
             metavar="greedy|balanced|positions",
-            help="How matrices are cut into blocks: as large as a tile holds, as equal as as many blocks can be, or each "
-            "position of a convolution's kernel by itself.",
+            help="How matrices are cut into blocks: as large as a tile holds, as many of equal sizes, "
+            "or each position of a convolution's kernel by itself.",
         ),
     ] = "greedy",
     replicate: Annotated[
@@ -61,10 +61,26 @@ def compile_(
         str,
         typer.Option(
             "--pack",
-            metavar="off|network",
-            help="Let blocks of several layers share tiles, one block of a layer in each; such layers take turns.",
+            metavar="off|layer|network",
+            help="Let blocks share tiles: those of one layer, or of all; layers that share a tile take turns.",
         ),
     ] = "off",
+    pack_mode: Annotated[
+        str,
+        typer.Option(
+            "--pack-mode",
+            metavar="parallel|dense",
+            help="Pack so that all that a layer has in a tile is read at once, or into as few tiles as can be, at the "
+            "price of reads that follow each other.",
+        ),
+    ] = "parallel",
+    segments: Annotated[
+        bool,
+        typer.Option(
+            "--segments",
+            help="Write the chip for one part of the network after the other, where it is larger than the chip.",
+        ),
+    ] = False,
     dump_folder: Annotated[
         Path | None,
         typer.Option(
@@ -114,6 +130,8 @@ def compile_(
             split=_split(split),
             replicate=_replication(replicate),
             pack=_packing(pack),
+            pack_mode=_packing_mode(pack_mode),
+            segments=segments,
             threads=threads,
             dump_folder=dump_folder,
             on_difference=print_difference if check_passes else None,
@@ -145,7 +163,7 @@ def _split(text: str) -> Literal["greedy", "balanced", "positions"]:
     raise UsageError(f"--split cannot be {text!r}", fix="give greedy, balanced or positions")
 
 
-def _packing(text: str) -> Literal["off", "network"]:
+def _packing(text: str) -> Literal["off", "layer", "network"]:
     """What ``--pack`` asks for.
 
     Raises:
@@ -153,9 +171,24 @@ def _packing(text: str) -> Literal["off", "network"]:
     """
     if text == "off":
         return "off"
+    if text == "layer":
+        return "layer"
     if text == "network":
         return "network"
-    raise UsageError(f"--pack cannot be {text!r}", fix="give off or network")
+    raise UsageError(f"--pack cannot be {text!r}", fix="give off, layer or network")
+
+
+def _packing_mode(text: str) -> Literal["parallel", "dense"]:
+    """What ``--pack-mode`` asks for.
+
+    Raises:
+        UsageError: none of what there is.
+    """
+    if text == "parallel":
+        return "parallel"
+    if text == "dense":
+        return "dense"
+    raise UsageError(f"--pack-mode cannot be {text!r}", fix="give parallel or dense")
 
 
 def _replication(text: str) -> Literal["none", "balance"] | int:

@@ -20,6 +20,7 @@ Use = Literal[
     "bus-bit",
     "network-bit",
     "digital-operation",
+    "cell-write",
 ]
 #: What the figures of a part may hold: uses, and the currents through the cells.
 Held = Literal[Use, "cells"]
@@ -38,7 +39,8 @@ class Component(Table):
         description=(
             "what one use is: one input digit on a row, one column converted, one read of a tile, one output code "
             "shifted and added, one bit to or from the buffer of a core, one bit between buffer and tiles, one bit "
-            "over one link, one digital operation on a number. Not given: the part works as long as its owner does"
+            "over one link, one digital operation on a number, one cell written, its verifying reads included. Not "
+            "given: the part works as long as its owner does"
         ),
     )
     energy: Energy | None = Field(default=None, description="energy of one use [J]")
@@ -66,6 +68,13 @@ class Component(Table):
         if self.energy is None and self.power is not None and self.latency is not None:
             return self.power * self.latency
         return self.energy
+
+    @property
+    def use_time(self) -> float | None:
+        """Seconds of one use; None where nothing tells."""
+        if self.latency is None and self.energy is not None and self.power:
+            return self.energy / self.power
+        return self.latency
 
     @property
     def full_power(self) -> float | None:

@@ -118,6 +118,13 @@ def component_conflicts(components: Mapping[str, Component]) -> Iterator[Problem
                     what=f"{dotted((*path, key))} is that of one use, and {dotted((*path, 'use'))} is missing",
                     fix='say what one use is, as in use = "adc-conversion"',
                 )
+        for key in ("latency", "power"):
+            if part.use == "cell-write" and key in figures:
+                yield Problem(
+                    keys=((*path, key), (*path, "use")),
+                    what=f'{dotted((*path, key))} is of no effect with use = "cell-write"',
+                    fix="give the energy of a cell there, and the time of a row as tile.write_time",
+                )
         if {"energy", "latency", "power"} <= figures.keys():
             yield Problem(
                 keys=((*path, "energy"), (*path, "power"), (*path, "latency")),

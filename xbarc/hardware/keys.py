@@ -77,7 +77,7 @@ def listed(words: Iterable[str], *, last: str = "and") -> str:
 
 
 def _likeness(left: str, right: str) -> float:
-    return SequenceMatcher(None, left, right, autojunk=False).ratio()
+    return SequenceMatcher(None, left.lower(), right.lower(), autojunk=False).ratio()
 
 
 def _walk(path: Path, table: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterator[tuple[Path, Key]]:
@@ -136,7 +136,8 @@ def _expected_string(node: Mapping[str, Any]) -> str:
 
 
 def _bounds(node: Mapping[str, Any]) -> str:
-    low, above, high = node.get("minimum"), node.get("exclusiveMinimum"), node.get("maximum")
+    given = (node.get(key) for key in ("minimum", "exclusiveMinimum", "maximum"))
+    low, above, high = (int(end) if isinstance(end, float) and end.is_integer() else end for end in given)
     if low is not None and high is not None:
         return f" from {low} to {high}"
     words = []

@@ -31,16 +31,14 @@ class ReadConversions:
     conversions: tuple[int, ...]
     clipped: tuple[int, ...]
 
-    @property
-    def clipped_shares(self) -> np.ndarray:
-        """Share of each read's conversions that met the end of the range, of ``shape``; 0 where there were none."""
-        counts = np.maximum(np.array(self.conversions, dtype=np.float64), 1.0)
-        shares: np.ndarray = np.array(self.clipped, dtype=np.float64).reshape(self.shape) / counts[:, None]
-        return shares
-
-    @property
     def clipped_share(self) -> float | None:
         """Share of all conversions that met the end of the range; ``None`` where there were none."""
         slices, sides, _, digits = self.shape
         total = slices * sides * digits * sum(self.conversions)
         return sum(self.clipped) / total if total else None
+
+    def clipped_shares(self) -> np.ndarray:
+        """Share of each read's conversions that met the end of the range, of ``shape``; 0 where there were none."""
+        counts = np.maximum(np.array(self.conversions, dtype=np.float64), 1.0)
+        shares: np.ndarray = np.array(self.clipped, dtype=np.float64).reshape(self.shape) / counts[:, None]
+        return shares

@@ -17,6 +17,7 @@ import onnx
 from xbarc.ir.conversions import ReadConversions
 from xbarc.ir.digits import Digits
 from xbarc.ir.graph import Graph, Operator, Value
+from xbarc.ir.input_statistics import InputStatistics
 from xbarc.ir.partition import Partition
 from xbarc.ir.recombination import Recombination
 from xbarc.ir.windows import Windows
@@ -209,7 +210,12 @@ class CodeRange:
 
 @dataclass(eq=False, kw_only=True)
 class Dac(Operator):
-    """``code = clip(round_half_even(x / scale), low, high)``; with no ``codes`` the input passes unquantised."""
+    """``code = clip(round_half_even(x / scale), low, high)``; with no ``codes`` the input passes unquantised.
+
+    Attributes:
+        statistics: of what the calibration sample applies; ``None``: it does not reach the layer, or nothing was
+            measured.
+    """
 
     mnemonic: ClassVar[str] = "dac"
 
@@ -217,6 +223,7 @@ class Dac(Operator):
     scale: float
     input_range: InputRange
     sample_axis: int | None
+    statistics: InputStatistics | None = None
 
 
 @dataclass(eq=False, kw_only=True)
@@ -238,6 +245,7 @@ class TileRead(Operator):
             targets are not quantised.
         copies: how often the chip holds the cells, so that windows can be read side by side.
         active_rows: that one read of a tile may drive; ``None``: all.
+        segment: which of the reload segments holds the layer: the chip is written for one after the other, from 0 on.
         pieces: where the cells lie on the chip, of all copies (:data:`xbarc.ir.pieces.PIECE`); ``None`` before
             placement.
     """
@@ -257,6 +265,7 @@ class TileRead(Operator):
     grid: float | None = 1.0
     copies: int = 1
     active_rows: int | None = None
+    segment: int = 0
     pieces: np.ndarray | None = None
 
 

@@ -118,6 +118,11 @@ class Partition:
         columns = self.columns * self.groups_in(diagonal)
         return max(min(self.block_columns, columns - column_block * self.block_columns), 0)
 
+    def held_columns(self, diagonal: int) -> list[int]:
+        """Columns of the stack that hold something in a diagonal, weights or references: a short one has fewer."""
+        columns = self.columns * self.groups_in(diagonal)
+        return sorted({*self.data_columns[:columns], *self.reference_columns[:columns]})
+
     def block_sizes(self) -> list[tuple[int, int]]:
         """``(rows, columns)`` of each block, over diagonals, row blocks, column blocks."""
         sizes: list[tuple[int, int]] = []

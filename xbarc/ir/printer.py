@@ -140,6 +140,8 @@ def _read(operator: TileRead) -> Iterator[tuple[str, str]]:
         yield "copies", str(operator.copies)
     if operator.active_rows is not None:
         yield "active_rows", str(operator.active_rows)
+    if operator.segment:
+        yield "segment", str(operator.segment)
     if operator.pieces is not None:
         yield "pieces", f"{len(operator.pieces)} {_digest(operator.pieces)}"
         yield "tiles", f"{operator.pieces['tile'].min()}..{operator.pieces['tile'].max()}"

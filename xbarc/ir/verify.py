@@ -15,6 +15,7 @@ from xbarc.ir.operators import Accumulate, Adc, Control, Dac, HostOp, MatVec, Re
 from xbarc.ir.pieces import are_complete
 from xbarc.ir.printer import print_graph
 from xbarc.ir.scopes import bodies, scopes
+from xbarc.ir.segments import follow_each_other
 from xbarc.ir.stages import Stage
 
 _TILE_STEPS: Final = (Dac, TileRead, Adc, Accumulate, Rescale)
@@ -87,6 +88,8 @@ def verify(graph: Graph) -> None:
                 for stage, what, holds in _LAYER_RULES:
                     if graph.stage >= stage and not holds(layer):
                         raise InternalError(f"layer {layer.name!r} at stage {graph.stage.name} must have {what}")
+            if not follow_each_other(graph):
+                raise InternalError("reload segments must follow each other, and hold what must not come apart")
     except InternalError as error:
         error.add_note(print_graph(graph, mark_unordered=True))
         raise

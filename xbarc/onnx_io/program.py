@@ -18,6 +18,7 @@ from xbarc.ir.captures import settle_captures
 from xbarc.ir.conversions import ReadConversions
 from xbarc.ir.digits import Digits
 from xbarc.ir.graph import Graph, Value
+from xbarc.ir.input_statistics import DigitStatistics, InputStatistics
 from xbarc.ir.layer import Layer, layer_of
 from xbarc.ir.naming import unique_names
 from xbarc.ir.operators import (
@@ -236,8 +237,10 @@ def _layer_json(layer: Layer) -> dict[str, Any]:
         "current_range": dataclasses.asdict(layer.adc.range),
         "copies": layer.read.copies,
         "active_rows": layer.read.active_rows,
+        "segment": layer.read.segment,
         "pieces": {name: layer.read.pieces[name].tolist() for name in PIECE.names or ()},
         "unit_scale": layer.rescale.unit_scale.tolist(),
+        "inputs": None if layer.dac.statistics is None else dataclasses.asdict(layer.dac.statistics),
         **{
             key: array.tolist()
             for key in ("offsets", "unit_correction")
@@ -290,6 +293,7 @@ def _expand(graph: Graph, call: HostOp, facts: Mapping[str, Any]) -> None:
         scale=float(array(1).flat[0]),
         input_range=InputRange(**facts["input_range"]),
         sample_axis=facts["sample_axis"],
+        statistics=_read_statistics(facts.get("inputs")),
     )
     read = TileRead(
         name=name,
@@ -308,6 +312,7 @@ def _expand(graph: Graph, call: HostOp, facts: Mapping[str, Any]) -> None:
         grid=attributes.get("grid"),
         copies=facts["copies"],
         active_rows=facts["active_rows"],
+        segment=facts.get("segment", 0),
         pieces=pieces,
     )
     adc = Adc(
@@ -359,10 +364,19 @@ def _listed(facts: Mapping[str, Any], key: str, dtype: npt.DTypeLike) -> np.ndar
 
 
 def _current_range(facts: Mapping[str, Any]) -> CurrentRange:
-    reads = facts.get("reads")
-    if reads is not None:
-        reads = ReadConversions(**{key: None if entry is None else tuple(entry) for key, entry in reads.items()})
+    given: Mapping[str, Any] | None = facts.get("reads")
+    reads = None
+    if given is not None:
+        lists: dict[str, Any] = {key: None if entry is None else tuple(entry) for key, entry in given.items()}
+        reads = ReadConversions(**lists)
     return CurrentRange(**{**facts, "reads": reads})
+
+
+def _read_statistics(facts: Mapping[str, Any] | None) -> InputStatistics | None:
+    if facts is None:
+        return None
+    digits = tuple(DigitStatistics(**digit) for digit in facts["digits"])
+    return InputStatistics(int(facts["windows"]), tuple(facts["histogram"]), digits)
 
 
 def _read_digits(attributes: Mapping[str, Any]) -> Digits | None:

@@ -27,9 +27,9 @@ class ReplicationUsage:
         bottleneck: rounds of the slowest layer; 0 where there is none.
         slowest: name of the slowest layer; ``None`` where there is none.
         single: rounds of the slowest layer if each layer had one copy.
-        optimum: the fewest rounds for which the chip has tiles, wherever they lie; ``None`` on an unlimited chip.
+        optimum: the fewest rounds for which the chip has tiles, wherever they lie, of the reload segment that takes
+            most; ``None`` on an unlimited chip.
         copies: tiles of all copies but the first.
-        slack: tiles of the chip that hold nothing; ``None`` on an unlimited chip.
         core_tiles: tiles of a core.
         cores_used: cores that hold something.
         core_free: tiles that hold nothing, in cores that hold something.
@@ -44,7 +44,6 @@ class ReplicationUsage:
     single: int
     optimum: int | None
     copies: int
-    slack: int | None
     core_tiles: int
     cores_used: int
     core_free: int
@@ -74,6 +73,8 @@ def replication_usage(graph: Graph, hardware: Hardware, facts: Mapping[str, Any]
     windows = matrix_windows(graph)
     placed = {matrix: copies_of(layer) for matrix, layer in owners.items()}
     demands = [Demand(windows[matrix], len(tiles[0])) for matrix, tiles in placed.items()]
+    numbers = [layer.read.segment for layer in owners.values()]
+    together = [[demand for demand, at in zip(demands, numbers, strict=True) if at == each] for each in set(numbers)]
     copies = [len(tiles) for tiles in placed.values()]
     available, core_tiles = hardware.chip_tiles, hardware.core.tiles
     capacity = None if available == "unlimited" else available
@@ -82,7 +83,9 @@ def replication_usage(graph: Graph, hardware: Hardware, facts: Mapping[str, Any]
     single = [1] * len(demands)
     used = np.unique(np.concatenate([tiles for each in placed.values() for tiles in each] or [np.zeros(0, int)]))
     cores_used = len(np.unique(used // core_tiles))
-    wanted = 0 if isinstance(asked, str) else tiles_of(demands, fewest_copies(demands, asked))
+    wanted = [0 if isinstance(asked, str) else tiles_of(each, fewest_copies(each, asked)) for each in together]
+    optima = [] if capacity is None else [least_bottleneck(each, capacity) for each in together]
+    known = [rounds for rounds in optima if rounds is not None]
     return ReplicationUsage(
         asked=asked,
         bottleneck=rounds,
@@ -95,14 +98,13 @@ def replication_usage(graph: Graph, hardware: Hardware, facts: Mapping[str, Any]
             None,
         ),
         single=bottleneck(demands, single),
-        optimum=None if capacity is None else least_bottleneck(demands, capacity),
+        optimum=max(known, default=1) if capacity is not None and len(known) == len(optima) else None,
         copies=tiles_of(demands, copies) - tiles_of(demands, single),
-        slack=None if capacity is None else capacity - len(used),
         core_tiles=core_tiles,
         cores_used=cores_used,
         core_free=cores_used * core_tiles - len(used),
         scattered=tuple(matrix for matrix, tiles in placed.items() if _is_scattered(tiles, core_tiles)),
-        short=0 if capacity is None else max(wanted - capacity, 0),
+        short=0 if capacity is None else max([0, *(tiles - capacity for tiles in wanted)]),
         unknown=tuple(matrix for matrix, demand in zip(placed, demands, strict=True) if demand.windows is None),
     )
 

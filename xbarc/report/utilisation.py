@@ -14,12 +14,15 @@ from xbarc.ir.operators import NEVER_REACHED, CurrentRange, HostOp, InputRange
 from xbarc.ir.partition import Partition, logical_tiles
 from xbarc.ir.repetitions import repeated, repetitions
 from xbarc.ir.samples import sample_axes
+from xbarc.ir.segments import tiles_in_use
 from xbarc.ir.work import host_macs, layer_macs, layer_windows, matrix_windows
 from xbarc.report.cells import NO_CELLS, Cells, TileShare, tile_shares
 from xbarc.report.chip_tiles import ChipTiles, chip_tiles
+from xbarc.report.cost import CostReport, cost_report
 from xbarc.report.json_form import json_schema, plain
 from xbarc.report.replication import ReplicationUsage, replication_usage
 from xbarc.report.schedule import ScheduleUsage, schedule_usage
+from xbarc.report.segments import SegmentsUsage, segments_usage
 from xbarc.report.work import analog_share, total_macs
 
 #: Rises when a key of a report changes its meaning or goes away.
@@ -151,6 +154,8 @@ class UtilisationReport:
         totals: of all layers and operators.
         replication: what copies of layers bring.
         schedule: how long layers take.
+        cost: energy and area.
+        segments: what is on the chip together, and what writing it costs.
         layers: those on tiles, in the order of execution.
         host: digital operators, in the order of execution.
     """
@@ -165,6 +170,8 @@ class UtilisationReport:
     totals: Totals
     replication: ReplicationUsage
     schedule: ScheduleUsage
+    cost: CostReport
+    segments: SegmentsUsage
     layers: tuple[LayerUsage, ...]
     host: tuple[HostUsage, ...]
 
@@ -221,7 +228,7 @@ def utilisation_report(graph: Graph, hardware: Hardware, facts: Mapping[str, Any
         for operator, count in times.items()
         if isinstance(operator, HostOp)
     )
-    replication = replication_usage(graph, hardware, facts)
+    replication, timed = replication_usage(graph, hardware, facts), schedule_usage(graph, hardware)
     available = None if hardware.chip_tiles == "unlimited" else hardware.chip_tiles
     return UtilisationReport(
         hardware=hardware.name,
@@ -233,13 +240,15 @@ def utilisation_report(graph: Graph, hardware: Hardware, facts: Mapping[str, Any
         calibration=_calibration(graph, facts),
         totals=Totals(
             logical_tiles=sum(usage.logical_tiles for usage in usages),
-            chip=chip_tiles(replication, total=available, used=sum(usage.physical_tiles for usage in usages)),
+            chip=chip_tiles(replication, total=available, used=tiles_in_use(graph)),
             cells=sum((usage.cells for usage in usages), NO_CELLS),
             analog_macs=total_macs(usage.macs for usage in usages),
             host_macs=total_macs(operator.macs for operator in host),
         ),
         replication=replication,
-        schedule=schedule_usage(graph, hardware),
+        schedule=timed,
+        cost=cost_report(graph, hardware, timed, calibrated=is_calibrated(graph, facts)),
+        segments=segments_usage(graph, hardware, timed),
         layers=usages,
         host=host,
     )
