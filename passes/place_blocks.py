@@ -151,6 +151,12 @@ def tiles_of_blocks(partition: Partition, hardware: Hardware) -> int:
     return math.ceil(partition.stacked / together) * partition.column_blocks
 
 
+def reads_before_placing(layer: Layer, hardware: Hardware) -> int:
+    """Reads of a tile for one window of a layer whose blocks share tiles with no other layer's."""
+    partition = layer.read.partition
+    return len(layer.digit_weights) * min(row_blocks_a_tile(partition, hardware), partition.stacked)
+
+
 def row_blocks_a_tile(partition: Partition, hardware: Hardware) -> int:
     """Row blocks that lie below each other in a tile, since one read may not drive all of its rows."""
     active = hardware.tile.active_rows

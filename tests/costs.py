@@ -44,9 +44,11 @@ def with_costs(hardware: Hardware, **tables: dict[str, Any]) -> Hardware:
 
 @st.composite
 def costly_hardware(draw: Draw) -> Hardware:
-    """Of finite resolution, in cores, on a mesh or without end."""
+    """Of finite resolution, in cores, on a mesh or without end; reads may drive a part of the rows."""
+    hardware = draw(finite_hardware())
+    rows = draw(st.one_of(st.just({}), st.fixed_dictionaries({"active_rows": st.integers(1, hardware.tile.rows)})))
     chip = draw(st.sampled_from([{}, {"mesh_rows": 150, "mesh_columns": 200}]))
-    return with_costs(draw(finite_hardware()), core={"tiles": draw(st.integers(1, 6))}, chip=chip)
+    return with_costs(hardware, tile=rows, core={"tiles": draw(st.integers(1, 6))}, chip=chip)
 
 
 def holds(partition: Partition, diagonal: int, column: int) -> str:

@@ -280,3 +280,19 @@ def test_digital_products_and_sums_of_several_by_hand() -> None:
     ]
     model = network(nodes, {"x": ("N", 5, 5)}, {"one": np.ones(1, dtype=np.float32)})
     assert cost_of(model, SMALL).digital.counts.digital_operations == 2 * 5 * 5 * 5 + 2 * 5 * 5 + 5 * 5
+
+
+@pytest.mark.parametrize(
+    ("encoding", "operations"),
+    [
+        ("differential", 2 * 3),
+        ("offset-digital", 2 * 3 + 4 + 2 * 3),
+    ],  # the sum of inputs, and for each output a product
+)
+def test_digital_ends_of_layers_by_hand(encoding: str, operations: int) -> None:
+    """Scale and bias of three outputs, and what is taken off for offsets."""
+    constants = {"a": numbers(4, 3), "b": numbers(3)}
+    model = network([node("Gemm", ["x", "a", "b"], "y")], {"x": ("N", 4)}, constants)
+    subtraction = "analog" if encoding == "differential" else "digital"
+    cost = cost_of(model, changed(weights={"encoding": encoding, "subtraction": subtraction}))
+    assert [layer.counts.digital_operations for layer in cost.layers] == [operations]

@@ -185,7 +185,8 @@ def test_what_fits_unpacked_fits_packed(
     full = hardware_of(entries)
     plain = xbarc.compile(model, hardware=full, **options)
     packed = xbarc.compile(model, hardware=full, **options, pack=scope, pack_mode=mode, verify=True)
-    assert packed.report().totals.physical_tiles <= plain.report().totals.physical_tiles
+    if options["replicate"] == "none":
+        assert packed.report().totals.physical_tiles <= plain.report().totals.physical_tiles
     check_numbers(packed, plain, x)
     if mode == "parallel":
         for before, after in zip(layers(plain.graph), layers(packed.graph), strict=True):
@@ -294,5 +295,5 @@ def test_the_map_shows_every_block_once(command: Command, tmp_path: Path) -> Non
 def test_a_packing_that_there_is_not_is_refused() -> None:
     with pytest.raises(UsageError, match="no packing 'tight'"):
         xbarc.compile(three_layers(), pack="tight")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="no packing mode 'tight'"):
+    with pytest.raises(UsageError, match="there is no packing mode 'tight'"):
         xbarc.compile(three_layers(), pack="layer", pack_mode="tight")  # type: ignore[arg-type]

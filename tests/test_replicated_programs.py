@@ -18,6 +18,7 @@ from test_shared_weights import unrolled
 
 import xbarc
 from xbarc.errors import CapacityError, UsageError
+from xbarc.hardware.load import load_hardware
 from xbarc.hardware.schema import Hardware
 from xbarc.ir.layer import Layer, layers
 
@@ -172,6 +173,32 @@ def test_other_words_are_refused(models_dir: Path, asked: object) -> None:
 def test_an_unlimited_chip_has_no_balance(models_dir: Path) -> None:
     with pytest.raises(UsageError, match="unlimited tiles"):
         xbarc.compile(models_dir / "digits_cnn.onnx", overrides=["chip.tiles=unlimited"], replicate="balance")
+
+
+def test_copies_for_a_throughput() -> None:
+    """16 windows of 1 us: 62,500 inferences a second of one copy, and twice as many of two."""
+    model = network([node("Conv", ["x", "w"], "y")], {"x": ["N", 2, 18]}, {"w": numbers(3, 2, 3)})
+    timed = ("tile.read_time=1 us",)
+
+    def copies(replicate: str, *overrides: str) -> int:
+        (layer,) = layers(xbarc.compile(model, overrides=(*timed, *overrides), replicate=replicate).graph)
+        return layer.read.copies
+
+    assert [copies(text) for text in ("60 k/s", "62.5k/s", "63 k/s", "125 k/s", "126 k/s")] == [1, 1, 2, 2, 3]
+    # Half of the rows at once: two reads a window.
+    assert copies("62.5 k/s", "tile.rows=6", "tile.active_rows=3") == 2
+    program = xbarc.compile(model, overrides=(*timed, "chip.tiles=2"), replicate="200 k/s")
+    (warning,) = [text for text in program.report().warnings if "a second" in text]
+    assert warning == "200 k inferences a second were asked for, 125 k are reached"
+    hardware = load_hardware("generic-pcm").to_dict()
+    hardware["tile"].pop("read_time")
+    hardware["adc"].pop("columns_per_adc")
+    hardware["components"] = {}
+    with pytest.raises(UsageError, match="depends on the time of a read, which is not known"):
+        xbarc.compile(model, hardware=Hardware.from_dict(hardware), replicate="5 k/s")
+    for text in ("5 k", "0/s", "-1/s", "fast/s"):
+        with pytest.raises(UsageError, match="there is no replication"):
+            xbarc.compile(model, replicate=text)
 
 
 def vgg() -> onnx.ModelProto:

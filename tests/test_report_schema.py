@@ -78,7 +78,8 @@ def test_reports_maps_and_differences_are_as_their_schemas_say(program: xbarc.Pr
 @given(st.one_of(convolutions(), gemms(), matmuls()), st.sampled_from(["exact", "generic-pcm", "isaac", "hermes"]))
 def test_reports_of_other_operators_and_presets_too(case: Case, hardware: str) -> None:
     """Unlimited resolution, sizes that nobody knows, products that stay on the host."""
-    check(xbarc.compile(case.model, hardware=hardware).report().to_json(), SCHEMAS["report"])
+    program = xbarc.compile(case.model, hardware=hardware, calibration=case.feeds)
+    check(program.report().to_json(), SCHEMAS["report"])
 
 
 def test_what_a_schema_does_not_know_it_refuses() -> None:

@@ -1,8 +1,8 @@
 """Dense packing: as few tiles as there are, at the price of serial reads.
 
-Every column of a tile is a bin for rows. Blocks are cut by columns, which leaves sums as they are; a strip, all blocks
-of one layer that want the same inputs, is laid along as many columns as it has, wherever there are rows enough below
-what lies there: best fit, the highest strips first. It is the heuristic of bin packing, for many bins at once.
+Every column of a tile is a bin for rows. Blocks are cut by columns, which leaves sums as they are; a strip is laid
+along as many columns as it has, wherever there are rows enough below what lies there: best fit, the highest strips
+first. It is the heuristic of bin packing, for many bins at once.
 
 Where there is a choice, a strip goes to a tile that holds little of its layer. Low strips have more of it, at no price
 in tiles: so those up to some height look at this first, and at the fit second.
@@ -19,53 +19,10 @@ from typing import Final
 import numpy as np
 
 from xbarc.passes.packing.matrices import Tile
+from xbarc.passes.packing.strips import strips_of
 
 #: No cut leaves fewer columns than this: thinner pieces cost more in reads than the cells that they save.
-LEAST: Final = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Strips:
-    """Equal strips of one layer that want different inputs.
-
-    Attributes:
-        layer: index of the layer.
-        rows: of each strip.
-        columns: of each block.
-        unit: columns of a tile that one column of a block takes; 0: blocks are not cut.
-        blocks: ``(strips, blocks of each)``, numbers of the layer's blocks.
-    """
-
-    layer: int
-    rows: int
-    columns: int
-    unit: int
-    blocks: np.ndarray
-
-    def cut(self, start: int, room: int) -> int:
-        """How many columns of a strip from ``start`` on go into so many: none, or as leaves no part too thin."""
-        end = min(start + room, self.columns * self.blocks.shape[1])
-        block, within = divmod(end, self.columns)
-        if not within:
-            return end - start
-        edge, least = block * self.columns, LEAST * self.unit
-        within = min(within - within % max(self.unit, 1), self.columns - least)
-        if not self.unit or edge + within - max(start, edge) < least:
-            return max(edge - start, 0)
-        return edge + within - start
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """Columns of a strip that lie side by side: strip and first column of it; tile, row and column; how many."""
-
-    strips: int
-    strip: int
-    start: int
-    tile: int
-    row: int
-    column: int
-    width: int
+_LEAST: Final = 8
 
 
 def pack_dense(layers: Sequence[np.ndarray], tile: Tile, *, cuttable: Sequence[bool]) -> tuple[int, list[np.ndarray]]:
@@ -82,40 +39,89 @@ def pack_dense(layers: Sequence[np.ndarray], tile: Tile, *, cuttable: Sequence[b
         ``row`` and ``column``.
     """
     found = [
-        strips for layer, blocks in enumerate(layers) for strips in _strips(layer, blocks, tile, cut=cuttable[layer])
+        _Strips(layer, rows, columns, columns // int(blocks["count"].flat[numbers[0, 0]]) if cut else 0, numbers)
+        for layer, (blocks, cut) in enumerate(zip(layers, cuttable, strict=True))
+        for rows, columns, numbers in strips_of(blocks, tile)
     ]
-    found.sort(key=lambda strips: (-strips.rows, -strips.columns * strips.blocks.shape[1]))
-    tight = _Tiles(tile, 0)
-    best = [run for index, strips in enumerate(found) for run in tight.lay(index, strips, tight=True)]
+    found.sort(key=lambda strips: (-strips.rows, -strips.width))
+    tiles, best = _lay(found, tile, 0, spread=0)
     heights = sorted({strips.rows for strips in found})
     low, high = 0, len(heights)
     while low < high:
         middle = (low + high + 1) // 2
-        tiles = _Tiles(tile, tight.count)
-        runs = [
-            run
-            for index, strips in enumerate(found)
-            for run in tiles.lay(index, strips, tight=strips.rows > heights[middle - 1])
-        ]
-        if tiles.count == tight.count:
+        count, runs = _lay(found, tile, tiles, spread=heights[middle - 1])
+        if count == tiles:
             best, low = runs, middle
         else:
             high = middle - 1
-    return tight.count, [_pieces(layer, blocks, tile, found, best) for layer, blocks in enumerate(layers)]
+    parts: list[list[_Run]] = [[] for _ in layers]
+    for run in best:
+        parts[run.strips.layer].append(run)
+    return tiles, [_pieces(blocks.reshape(-1), tile, runs) for blocks, runs in zip(layers, parts, strict=True)]
 
 
-def _strips(layer: int, blocks: np.ndarray, tile: Tile, *, cut: bool) -> list[Strips]:
-    numbers = np.arange(blocks.size).reshape(blocks.shape)
-    found = []
-    for across in range(blocks.shape[-1]):
-        sizes = blocks[["rows", "columns", "count"]][0, 0, 0, :, across]
-        for size in np.unique(sizes):
-            rows, columns, count = (int(side) for side in size)
-            if rows * columns < tile.cells:
-                alike = np.moveaxis(numbers[..., sizes == size, across], 3, 1)
-                unit = columns // count if cut else 0
-                found.append(Strips(layer, rows, columns, unit, alike.reshape(alike.shape[0] * alike.shape[1], -1)))
-    return found
+@dataclass(frozen=True, slots=True)
+class _Strips:
+    """Equal strips of one layer that want different inputs.
+
+    Attributes:
+        layer: index of the layer.
+        rows: of each strip.
+        columns: of each block.
+        unit: columns of a tile that one column of a block takes; 0: blocks are not cut.
+        blocks: ``(strips, blocks of each)``, numbers of the layer's blocks.
+    """
+
+    layer: int
+    rows: int
+    columns: int
+    unit: int
+    blocks: np.ndarray
+
+    @property
+    def width(self) -> int:
+        """Columns of a strip."""
+        return self.columns * int(self.blocks.shape[1])
+
+    def fitting(self, start: int, room: int) -> int:
+        """How many columns of a strip from ``start`` on go into so many, so that no cut leaves a part too thin."""
+        end = min(start + room, self.width)
+        block, within = divmod(end, self.columns)
+        if not within:
+            return end - start
+        edge, least = block * self.columns, _LEAST * self.unit
+        if self.unit:
+            within = min(within - within % self.unit, self.columns - least)
+            if edge + within - max(start, edge) >= least:
+                return edge + within - start
+        return max(edge - start, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Columns of a strip that lie side by side.
+
+    Attributes:
+        strips: equal ones.
+        strip: number of this one.
+        start, width: first column of it, and how many.
+        tile, row, column: where they begin.
+    """
+
+    strips: _Strips
+    strip: int
+    start: int
+    width: int
+    tile: int
+    row: int
+    column: int
+
+
+def _lay(found: Sequence[_Strips], tile: Tile, count: int, *, spread: int) -> tuple[int, list[_Run]]:
+    """Lay strips into ``count`` tiles, or more: those of more rows than ``spread`` where they fit best."""
+    tiles = _Tiles(tile, count)
+    runs = [run for strips in found for run in tiles.lay(strips, tight=strips.rows > spread)]
+    return tiles.count, runs
 
 
 class _Tiles:
@@ -129,97 +135,102 @@ class _Tiles:
     def __init__(self, tile: Tile, count: int) -> None:
         self._tile = tile
         #: Of each tile, by first column: how many columns, and the rows that are filled.
-        self._filled: list[dict[int, tuple[int, int]]] = [{0: (tile.columns, 0)} for _ in range(count)]
+        self._intervals: list[dict[int, tuple[int, int]]] = []
+        for _ in range(count):
+            self._open()
 
     @property
     def count(self) -> int:
         """How many there are."""
-        return len(self._filled)
+        return len(self._intervals)
 
-    def lay(self, index: int, strips: Strips, *, tight: bool) -> Iterator[_Run]:
-        """Place strips, into new tiles where they fit nowhere."""
+    def _open(self) -> int:
+        self._intervals.append({0: (self._tile.columns, 0)})
+        return self.count - 1
+
+    def lay(self, strips: _Strips, *, tight: bool) -> Iterator[_Run]:
+        """Lay strips, in new tiles where they fit nowhere; ``tight``: the fit counts more than what a tile holds."""
         held = Counter[int]()
-        most = self._tile.rows - strips.rows
+        deepest = self._tile.rows - strips.rows
 
-        def entry(tile: int, column: int, width: int, filled: int) -> tuple[int, int, int, int, int]:
-            return (-filled, held[tile], tile, column, width) if tight else (held[tile], -filled, tile, column, width)
+        def entry(tile: int, column: int) -> tuple[int, ...]:
+            """The best interval has the least; how wide it is shows whether it has changed."""
+            width, filled = self._intervals[tile][column]
+            order = (-filled, held[tile]) if tight else (held[tile], -filled)
+            return (*order, tile, column, width)
 
         waiting = [
-            entry(tile, column, width, filled)
-            for tile, intervals in enumerate(self._filled)
-            for column, (width, filled) in intervals.items()
-            if filled <= most
+            entry(tile, column)
+            for tile, intervals in enumerate(self._intervals)
+            for column, (_, filled) in intervals.items()
+            if filled <= deepest
         ]
         heapq.heapify(waiting)
         for strip in range(len(strips.blocks)):
             start, passed = 0, []
-            while start < strips.columns * strips.blocks.shape[1]:
+            while start < strips.width:
                 if not waiting:
-                    self._filled.append({0: (self._tile.columns, 0)})
-                    waiting.append(entry(self.count - 1, 0, self._tile.columns, 0))
-                *_, tile, column, width = first = heapq.heappop(waiting)
-                now = self._filled[tile].get(column)
-                if now is None or now[0] != width:
+                    waiting.append(entry(self._open(), 0))
+                first = heapq.heappop(waiting)
+                *_, tile, column, width = first
+                if self._intervals[tile].get(column, (0, 0))[0] != width:
+                    continue  # it has been cut or joined since, and what became of it waits too
+                filled = self._intervals[tile][column][1]
+                if first != entry(tile, column):
+                    if filled <= deepest:
+                        heapq.heappush(waiting, entry(tile, column))
                     continue
-                current = entry(tile, column, *now)
-                if current != first:
-                    if now[1] <= most:
-                        heapq.heappush(waiting, current)
-                    continue
-                taken = strips.cut(start, width)
-                if not taken:
+                laid = strips.fitting(start, width)
+                if not laid:
                     passed.append(first)
                     continue
-                yield _Run(index, strip, start, tile, now[1], column, taken)
-                start += taken
+                yield _Run(strips, strip, start, laid, tile, filled, column)
+                start += laid
                 held[tile] += 1
-                for changed in self._fill(tile, column, taken, strips.rows):
-                    if self._filled[tile][changed][1] <= most:
-                        heapq.heappush(waiting, entry(tile, changed, *self._filled[tile][changed]))
+                for changed in self._fill(tile, column, laid, strips.rows):
+                    if self._intervals[tile][changed][1] <= deepest:
+                        heapq.heappush(waiting, entry(tile, changed))
             for each in passed:
                 heapq.heappush(waiting, each)
 
     def _fill(self, tile: int, column: int, width: int, rows: int) -> list[int]:
-        """Fill rows of the first columns of an interval; the first columns of intervals that changed."""
-        intervals = self._filled[tile]
+        """Fill rows of the first columns of an interval; where the intervals begin that have changed."""
+        intervals = self._intervals[tile]
         whole, filled = intervals.pop(column)
-        changed = [column]
+        changed = []
         if width < whole:
             intervals[column + width] = (whole - width, filled)
             changed.append(column + width)
         filled += rows
-        if (after := intervals.get(column + width)) is not None and after[1] == filled:
+        after = intervals.get(column + width)
+        if after is not None and after[1] == filled:
             del intervals[column + width]
             width += after[0]
         for first, (wide, full) in intervals.items():
             if first + wide == column and full == filled:
-                intervals[first] = (wide + width, filled)
-                return [first, *changed[1:]]
+                column, width = first, wide + width
+                break
         intervals[column] = (width, filled)
-        return changed
+        return [column, *changed]
 
 
-def _pieces(layer: int, blocks: np.ndarray, tile: Tile, found: Sequence[Strips], runs: Sequence[_Run]) -> np.ndarray:
+def _pieces(table: np.ndarray, tile: Tile, runs: Sequence[_Run]) -> np.ndarray:
     """The pieces of a layer: its blocks, cut where runs end."""
-    table = blocks.reshape(-1)
     parts: list[tuple[int, ...]] = []
     for run in runs:
-        strips = found[run.strips]
-        if strips.layer != layer:
-            continue
-        at, end = run.start, run.start + run.width
+        columns, at, end = run.strips.columns, run.start, run.start + run.width
         while at < end:
-            block, within = divmod(at, strips.columns)
-            width = min(end, (block + 1) * strips.columns) - at
-            number = int(strips.blocks[run.strip, block])
+            block, within = divmod(at, columns)
+            width = min(end - at, columns - within)
+            number = int(run.strips.blocks[run.strip, block])
             parts.append((number, within, width, run.tile, run.row, run.column + at - run.start))
             at += width
     whole = np.flatnonzero(table["rows"] * table["columns"] == tile.cells)
-    number, within, width, where, row, column = np.array(parts, dtype=np.int64).reshape(-1, 6).T
-    pieces = table[np.concatenate([whole, number])]
+    cut = np.array(parts, dtype=np.int32).reshape(-1, 6)
+    pieces: np.ndarray = table[np.concatenate([whole, cut[:, 0]])]
     mine = pieces[len(whole) :]
     unit = mine["columns"] // mine["count"]
-    mine["first"] += (within // unit).astype(np.int32)
-    mine["count"], mine["columns"] = width // unit, width
-    mine["tile"], mine["row"], mine["column"] = where, row, column
+    mine["first"] += cut[:, 1] // unit
+    mine["count"], mine["columns"] = cut[:, 2] // unit, cut[:, 2]
+    mine["tile"], mine["row"], mine["column"] = cut[:, 3], cut[:, 4], cut[:, 5]
     return pieces

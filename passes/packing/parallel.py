@@ -12,7 +12,7 @@ with rows and columns of their own or as neighbours on the same rows. One region
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -21,10 +21,11 @@ import numpy as np
 
 from xbarc.passes.packing.free_space import COLUMNS, ROWS, TILE, FreeSpace
 from xbarc.passes.packing.matrices import Tile, most_on_diagonal
+from xbarc.passes.packing.strips import strips_of
 
 
 @dataclass(frozen=True, slots=True)
-class Strips:
+class _Strips:
     """Equal strips of one layer that want different inputs.
 
     Attributes:
@@ -42,7 +43,7 @@ class Strips:
 
 
 #: Orders in which strips are placed, largest first.
-_Order = Callable[[Strips], tuple[int, ...]]
+_Order = Callable[[_Strips], tuple[int, ...]]
 _ORDERS: Final[tuple[_Order, ...]] = (
     lambda strips: (strips.rows * strips.columns, strips.rows),
     lambda strips: (max(strips.rows, strips.columns), min(strips.rows, strips.columns)),
@@ -76,8 +77,12 @@ def pack_parallel(
     """
     found = _all_strips(layers, tile, diagonals)
     area = sum(len(strips.blocks) * strips.rows * strips.columns for strips in found)
+    regions = Counter[int]()
+    for strips in found:
+        regions[strips.layer] += math.ceil(len(strips.blocks) / strips.most)
+    bound = max(math.ceil(area / tile.cells), *regions.values(), 0)
     orders = _ORDERS[: max(_EFFORT // max(sum(len(strips.blocks) for strips in found), 1), 1)]
-    tiles, places = _fewest(found, tile, orders, math.ceil(area / tile.cells))
+    tiles, places = _fewest(found, tile, orders, bound)
     tables = [blocks.reshape(-1).copy() for blocks in layers]
     for strips, place in zip(found, places, strict=True):
         table = tables[strips.layer]
@@ -93,7 +98,7 @@ def tiles_apart(layers: Sequence[np.ndarray], tile: Tile, *, diagonals: Sequence
     return full + sum(math.ceil(len(strips.blocks) / strips.most) for strips in _all_strips(layers, tile, diagonals))
 
 
-def _all_strips(layers: Sequence[np.ndarray], tile: Tile, diagonals: Sequence[bool]) -> list[Strips]:
+def _all_strips(layers: Sequence[np.ndarray], tile: Tile, diagonals: Sequence[bool]) -> list[_Strips]:
     return [
         strips
         for layer, (blocks, several) in enumerate(zip(layers, diagonals, strict=True))
@@ -101,33 +106,26 @@ def _all_strips(layers: Sequence[np.ndarray], tile: Tile, diagonals: Sequence[bo
     ]
 
 
-def _strips(layer: int, blocks: np.ndarray, tile: Tile, *, several: bool) -> list[Strips]:
-    """The strips of a layer: of each column block and size. As many blocks make one as go with the fewest tiles."""
+def _strips(layer: int, blocks: np.ndarray, tile: Tile, *, several: bool) -> list[_Strips]:
+    """The strips of a layer. As many blocks lie side by side in one as go with the fewest tiles."""
 
     def most(rows: int, columns: int) -> int:
         return most_on_diagonal(rows, columns, tile) if several else 1
 
-    numbers = np.arange(blocks.size).reshape(blocks.shape)
     found = []
-    for across in range(blocks.shape[-1]):
-        sizes = blocks[["rows", "columns"]][0, 0, 0, :, across]
-        for size in np.unique(sizes):
-            rows, columns = (int(side) for side in size)
-            if rows * columns < tile.cells:
-                alike = np.moveaxis(numbers[..., sizes == size, across], 3, 1)
-                alike = alike.reshape(alike.shape[0] * alike.shape[1], -1)
-                choices = [
-                    [
-                        Strips(layer, rows, width := columns * part.shape[1], part, most(rows, width))
-                        for part in np.split(alike, range(together, alike.shape[1], together), axis=1)
-                    ]
-                    for together in range(min(tile.columns // columns, alike.shape[1]), 0, -1)
-                ]
-                found += min(choices, key=lambda made: sum(math.ceil(len(one.blocks) / one.most) for one in made))
+    for rows, columns, numbers in strips_of(blocks, tile):
+        choices = [
+            [
+                _Strips(layer, rows, width := columns * part.shape[1], part, most(rows, width))
+                for part in np.split(numbers, range(together, numbers.shape[1], together), axis=1)
+            ]
+            for together in range(min(tile.columns // columns, numbers.shape[1]), 0, -1)
+        ]
+        found += min(choices, key=lambda made: sum(math.ceil(len(one.blocks) / one.most) for one in made))
     return found
 
 
-def _fewest(found: Sequence[Strips], tile: Tile, orders: Sequence[_Order], bound: int) -> _Packed:
+def _fewest(found: Sequence[_Strips], tile: Tile, orders: Sequence[_Order], bound: int) -> _Packed:
     """The packing into the fewest tiles, over all orders.
 
     Tiles are opened as they are needed; or so many in advance, in the orders that gain by it: as few as do, found by
@@ -147,8 +145,8 @@ def _fewest(found: Sequence[Strips], tile: Tile, orders: Sequence[_Order], bound
     return best
 
 
-def _pack(found: Sequence[Strips], tile: Tile, order: _Order, *, tiles: int = 0) -> _Packed:
-    """Strips of which a tile holds one first, then those that go on diagonals, long layers first."""
+def _pack(found: Sequence[_Strips], tile: Tile, order: _Order, *, tiles: int = 0) -> _Packed:
+    """_Strips of which a tile holds one first, then those that go on diagonals, long layers first."""
     shelves = _Shelves(tile, tiles=tiles)
     places: dict[int, np.ndarray] = {}
     alone = [index for index, strips in enumerate(found) if strips.most == 1 or len(strips.blocks) == 1]
@@ -192,9 +190,10 @@ class _Shelves:
         """Which of some free rectangles lie in tiles where the layer has no region: a mask."""
         used = np.zeros(self.space.tiles, dtype=np.bool_)
         used[self._used[layer]] = True
-        return ~used[self.space.rectangles[rectangles, TILE]]
+        free: np.ndarray = ~used[self.space.rectangles[rectangles, TILE]]
+        return free
 
-    def put(self, strips: Strips) -> tuple[int, int, int]:
+    def put(self, strips: _Strips) -> tuple[int, int, int]:
         """Place one strip where it fits best, in a new tile where it fits nowhere; returns tile, row and column."""
         fitting = self.space.fitting(strips.rows, strips.columns)
         fitting = fitting[self.open_to(strips.layer, fitting)]
@@ -221,7 +220,7 @@ class _Shelves:
         return place
 
 
-def _spread(strips: Strips, shelves: _Shelves) -> np.ndarray:
+def _spread(strips: _Strips, shelves: _Shelves) -> np.ndarray:
     """Put strips into tiles, as few a tile as there is room for all: ``(strips, 3)`` tile, row and column."""
     room = _room(strips, shelves)
     missing = math.ceil(max(len(strips.blocks) - int(room.sum()), 0) / strips.most)
@@ -243,7 +242,7 @@ def _spread(strips: Strips, shelves: _Shelves) -> np.ndarray:
     return np.array(places)
 
 
-def _room(strips: Strips, shelves: _Shelves) -> np.ndarray:
+def _room(strips: _Strips, shelves: _Shelves) -> np.ndarray:
     """How many strips each tile takes on a diagonal."""
     fitting = shelves.space.fitting(strips.rows, strips.columns)
     free = shelves.space.rectangles[fitting[shelves.open_to(strips.layer, fitting)]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -35,14 +36,16 @@ from xbarc.passes.pack_blocks import PackBlocks
 from xbarc.passes.packing.pack import MODES, SCOPES, Mode
 from xbarc.passes.place_blocks import PlaceBlocks
 from xbarc.passes.place_cores import PlaceCores
-from xbarc.passes.replicate import Replicate
+from xbarc.passes.replicate import Rate, Replicate
 from xbarc.passes.share_weights import ShareWeights
 from xbarc.passes.split_blocks import Split, SplitBlocks
 from xbarc.passes.spread_groups import SpreadGroups
 from xbarc.passes.verify_mapping import VerifyMapping
+from xbarc.units import parse_quantity
 
 HardwareLike = str | os.PathLike[str] | Hardware
-Replication = Literal["none", "balance"] | int
+#: Besides the words, a number of rounds, or a text such as ``"5 k/s"``.
+Replication = Literal["none", "balance"] | int | str
 Packing = Literal["off", "layer", "network"]
 
 
@@ -77,7 +80,8 @@ def compile_model(
         split: how matrices are cut into blocks: as large as a tile holds (``"greedy"``), as many of sizes as equal as
             they can be (``"balanced"``), or none with rows of two kernel positions of a convolution (``"positions"``).
         replicate: how often the chip holds the cells of layers of many windows: once (``"none"``), so that the slowest
-            layer takes as few rounds as the chip allows (``"balance"``), or at most so many (a number, at least 1).
+            layer takes as few rounds as the chip allows (``"balance"``), or at most so many (a number, at least 1), or
+            so that there are so many inferences a second (``"5 k/s"``), as far as reads of tiles decide.
         pack: which blocks share tiles: none (``"off"``), those of one layer, its slices, sides, groups and copies
             (``"layer"``), or of all layers (``"network"``), which then take turns. Never more tiles than without.
         pack_mode: whether all that a layer has in a tile is read at once (``"parallel"``), or there are as few tiles as
@@ -96,14 +100,14 @@ def compile_model(
         DataError: the calibration sample does not fit.
         CapacityError: the chip has too few tiles; with ``segments``, for what must not come apart.
         UsageError: patterns or overrides that name nothing; ``split``, ``replicate``, ``pack`` or ``pack_mode`` is none
-            of these; copies to fill an unlimited chip.
+            of these; copies to fill an unlimited chip; inferences a second where the time of a read is not known.
         InternalError: with ``verify``, cells do not hold the weights.
     """
     if isinstance(hardware, Hardware) and overrides:
         raise UsageError("overrides change a preset or a file, not a description", fix="change the description itself")
     _check_split(split)
-    _check_replication(replicate)
     _check_packing(pack, pack_mode)
+    options = _MappingOptions(split, replicate != "none", _target(replicate), pack, pack_mode, segments)
     described = hardware if isinstance(hardware, Hardware) else load_hardware(hardware, overrides)
     source = read_source(model)
     graph = source.graph
@@ -111,7 +115,7 @@ def compile_model(
     sample = calibration_of(calibration, input_specs(graph), batch_size(graph), trial=lambda: executor.trial(graph))
     passes = [
         *lowering_passes(executor, analog=analog, host=host),
-        *_mapping_passes(described, executor, sample, split, replicate, pack, pack_mode, segments=segments),
+        *_mapping_passes(described, executor, sample, options),
     ]
     observers: list[Observer] = [] if dump_folder is None else [Dump(Path(dump_folder))]
     observers.append(_refuse_unloadable)
@@ -183,12 +187,27 @@ def _check_split(split: Split) -> None:
         raise UsageError(f"there is no split {split!r}", fix='take "greedy", "balanced" or "positions"')
 
 
-def _check_replication(replicate: Replication) -> None:
-    if replicate in ("none", "balance") or (type(replicate) is int and replicate >= 1):
-        return
+def _target(replicate: Replication) -> int | Rate | None:
+    """What replication is to reach; ``None``: as much as the chip allows, or nothing.
+
+    Raises:
+        UsageError: it is none of what there is.
+    """
+    if replicate in ("none", "balance"):
+        return None
+    if type(replicate) is int and replicate >= 1:
+        return replicate
+    if isinstance(replicate, str):
+        try:
+            rate = parse_quantity(replicate, "/s")
+        except ValueError:
+            rate = 0.0
+        if rate > 0.0:
+            return Rate(rate)
     raise UsageError(
         f"there is no replication {replicate!r}",
-        fix='take "none", "balance", or the number of windows that the slowest layer may take, at least 1',
+        fix='take "none", "balance", the number of windows that the slowest layer may take, at least 1, or how many '
+        'inferences a second are enough, such as "5 k/s"',
     )
 
 
@@ -199,29 +218,33 @@ def _check_packing(pack: Packing, mode: Mode) -> None:
         raise UsageError(f"there is no packing mode {mode!r}", fix='take "parallel" or "dense"')
 
 
+@dataclass(frozen=True, slots=True)
+class _MappingOptions:
+    """What a compilation says about the mapping, checked."""
+
+    split: Split
+    replicate: bool
+    target: int | Rate | None
+    pack: Packing
+    pack_mode: Mode
+    segments: bool
+
+
 def _mapping_passes(
-    hardware: Hardware,
-    executor: MachineExecutor,
-    sample: Calibration,
-    split: Split,
-    replicate: Replication,
-    pack: Packing,
-    mode: Mode,
-    *,
-    segments: bool,
+    hardware: Hardware, executor: MachineExecutor, sample: Calibration, options: _MappingOptions
 ) -> list[Pass]:
     """The passes that put products on tiles."""
-    target = None if isinstance(replicate, str) else replicate
+    pack, mode = options.pack, options.pack_mode
     place = PlaceBlocks(hardware) if pack == "off" else PackBlocks(hardware, pack, mode)
     return [
         CalibrateInputs(hardware.dac, executor, sample, sample.measured),
         EncodeWeights(hardware.cell, hardware.weights),
-        SplitBlocks(hardware, split),
+        SplitBlocks(hardware, options.split),
         *([] if pack == "off" else [SpreadGroups(hardware, pack, mode)]),
         InsertConverters(hardware),
         CalibrateAdc(hardware.adc, executor, sample, sample.measured),
-        *([CutSegments(hardware, place.tiles_of)] if segments else []),
-        *([] if replicate == "none" else [Replicate(hardware, target)]),
+        *([CutSegments(hardware, place.tiles_of)] if options.segments else []),
+        *([Replicate(hardware, options.target)] if options.replicate else []),
         place,
         *([] if hardware.chip.mesh is None else [PlaceCores(hardware)]),
     ]

@@ -52,9 +52,9 @@ def compile_(
         str,
         typer.Option(
             "--replicate",
-            metavar="none|balance|WINDOWS",
+            metavar="none|balance|WINDOWS|RATE/s",
             help="Copies of layers with many windows: none, as many as make the slowest layer as fast as the chip "
-            "allows, or so many that each takes at most WINDOWS rounds.",
+            "allows, so many that each takes at most WINDOWS rounds, or enough for so many inferences a second.",
         ),
     ] = "none",
     pack: Annotated[
@@ -191,19 +191,18 @@ def _packing_mode(text: str) -> Literal["parallel", "dense"]:
     raise UsageError(f"--pack-mode cannot be {text!r}", fix="give parallel or dense")
 
 
-def _replication(text: str) -> Literal["none", "balance"] | int:
+def _replication(text: str) -> int | str:
     """What ``--replicate`` asks for.
 
     Raises:
         UsageError: none of what there is.
     """
-    if text == "none":
-        return "none"
-    if text == "balance":
-        return "balance"
     if text.isdecimal() and int(text) >= 1:
         return int(text)
+    if text in ("none", "balance") or text.endswith("/s"):
+        return text
     raise UsageError(
         f"--replicate cannot be {text!r}",
-        fix="give none, balance, or the number of windows that the slowest layer may take, at least 1",
+        fix="give none, balance, the number of windows that the slowest layer may take, at least 1, or how many "
+        "inferences a second are enough, such as 5k/s",
     )

@@ -74,6 +74,9 @@ class Flow:
     def moved(self, cores: np.ndarray, to: np.ndarray) -> Flow:
         """The same where each of ``cores``, which are sorted and hold all that occur, is in ``to``."""
 
+        if not len(cores):  # nothing is on tiles, and all of it at the port
+            return self
+
         def renamed(old: np.ndarray) -> np.ndarray:
             return np.where(old == PORT, PORT, to[np.searchsorted(cores, np.maximum(old, cores[0]))])
 

@@ -101,20 +101,21 @@ def _first_fit(pieces: np.ndarray, filled: _Filled, active_rows: int | None) -> 
     """The turn of each piece of one layer in one tile."""
     clash = filled.clashes(pieces)
     turns = np.zeros(len(pieces), dtype=np.int32)
-    barred: list[np.ndarray] = []  # for each turn, the pieces that clash with one of it
+    barred = np.zeros((0, len(pieces)), dtype=np.bool_)  # for each turn, the pieces that clash with one of it
     driven: list[dict[int, int]] = []  # for each turn, the rows that it drives from each first row on
     for index, piece in enumerate(pieces):
         row, rows = int(piece["row"]), int(piece["rows"])
 
-        def serves(turn: int, index: int = index, row: int = row, rows: int = rows) -> bool:
-            drives = driven[turn]
-            room = active_rows is None or row in drives or sum(drives.values()) + rows <= active_rows
-            return room and not barred[turn][index]
+        def drives(turn: int, row: int = row, rows: int = rows) -> bool:
+            found = driven[turn]
+            return active_rows is None or row in found or sum(found.values()) + rows <= active_rows
 
-        turn = next((turn for turn in range(len(barred)) if serves(turn)), len(barred))
-        if turn == len(barred):
-            barred.append(np.zeros(len(pieces), dtype=np.bool_))
+        free = np.flatnonzero(~barred[: len(driven), index]).tolist()
+        turn = next((turn for turn in free if drives(turn)), len(driven))
+        if turn == len(driven):
             driven.append({})
+            if turn == len(barred):
+                barred = np.concatenate([barred, np.zeros((max(turn, 1), len(pieces)), dtype=np.bool_)])
         turns[index] = turn
         barred[turn] |= clash[index]
         driven[turn][row] = rows

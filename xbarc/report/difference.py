@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,6 +17,9 @@ from xbarc.report.json_form import json_schema, plain
 from xbarc.report.utilisation import UtilisationReport
 
 DIFFERENCE_SCHEMA: Final = 1
+
+#: Characters of a joined list beyond which a digest stands for it.
+_LONG: Final = 100
 
 #: What a key may hold; ``None`` also where a program does not have it. Lists are joined to one text.
 Value = bool | int | float | str | None
@@ -193,7 +197,10 @@ def _changes(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[Chang
 
 
 def _flat(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Value]]:
-    """Every value with its path. Entries of a list that have names go by them; other lists are one text."""
+    """Every value with its path. Entries of a list that have names go by them; other lists are one text.
+
+    Where that would be long, it is their number and a digest.
+    """
     if isinstance(value, Mapping):
         for key, entry in value.items():
             yield from _flat(entry, (*path, str(key)))
@@ -201,6 +208,9 @@ def _flat(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Value]]
         if value and all(isinstance(entry, Mapping) and "name" in entry for entry in value):
             yield from _flat(_by_name(value), path)
         else:
-            yield ".".join(path), ", ".join(map(str, value)) or None
+            text = ", ".join(map(str, value))
+            digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+            short = text if len(text) <= _LONG else f"{len(value)} entries, #{digest}"
+            yield ".".join(path), short or None
     else:
         yield ".".join(path), value

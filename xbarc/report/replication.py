@@ -14,6 +14,7 @@ from xbarc.ir.graph import Graph
 from xbarc.ir.layer import Layer, layers
 from xbarc.ir.replication import Demand, bottleneck, fewest_copies, least_bottleneck, tiles_of
 from xbarc.ir.work import matrix_windows
+from xbarc.units import parse_quantity
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class ReplicationUsage:
     A round is one window on every copy of a layer. All figures are of layers whose windows are known.
 
     Attributes:
-        asked: ``none``, ``balance``, or how many rounds the slowest layer may take.
+        asked: ``none``, ``balance``, how many rounds the slowest layer may take, or inferences a second (``"5 k/s"``).
         bottleneck: rounds of the slowest layer; 0 where there is none.
         slowest: name of the slowest layer; ``None`` where there is none.
         single: rounds of the slowest layer if each layer had one copy.
@@ -50,6 +51,11 @@ class ReplicationUsage:
     scattered: tuple[str, ...]
     short: int
     unknown: tuple[str, ...]
+
+    @property
+    def rate(self) -> float | None:
+        """Inferences a second that were asked for; ``None`` where rounds were, or nothing."""
+        return parse_quantity(str(self.asked), "/s") if str(self.asked).endswith("/s") else None
 
     @property
     def fragmentation(self) -> int | None:

@@ -110,7 +110,7 @@ class ScheduleUsage:
     def bottleneck(self) -> Station | None:
         """What sets the interval, of what is known; ``None`` where the time of tiles is not."""
         known = self.interval_parts.known()
-        return max(known, key=lambda name: known[name]) if "tiles" in known else None
+        return sorted(known, key=lambda name: -known[name])[0] if "tiles" in known else None
 
     @property
     def interval_s(self) -> float | None:

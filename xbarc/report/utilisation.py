@@ -23,6 +23,7 @@ from xbarc.report.json_form import json_schema, plain
 from xbarc.report.replication import ReplicationUsage, replication_usage
 from xbarc.report.schedule import ScheduleUsage, schedule_usage
 from xbarc.report.segments import SegmentsUsage, segments_usage
+from xbarc.report.words import rate
 from xbarc.report.work import analog_share, total_macs
 
 #: Rises when a key of a report changes its meaning or goes away.
@@ -191,6 +192,9 @@ class UtilisationReport:
             found.append(f"the sample never reaches {names}: converter ranges there are guesses")
         if self.replication.missed is not None:
             found.append(self.replication.missed)
+        asked, reached = self.replication.rate, self.schedule.throughput
+        if asked is not None and reached is not None and reached < asked * (1 - 1e-9):
+            found.append(f"{rate(asked)} inferences a second were asked for, {rate(reached)} are reached")
         return tuple(found)
 
     def to_json(self) -> dict[str, Any]:

@@ -112,8 +112,11 @@ def _replication(usage: ReplicationUsage) -> Iterator[Table]:
     """What the copies bring; nothing where none were asked for."""
     if usage.asked == "none":
         return
-    few = "as few as the chip allows" if usage.asked == "balance" else f"at most {exact(int(usage.asked))}"
-    rows = [("rounds asked for", few)]
+    if usage.rate is not None:
+        rows = [("asked for", f"{rate(usage.rate)} inferences a second")]
+    else:
+        few = "as few as the chip allows" if usage.asked == "balance" else f"at most {exact(int(usage.asked))}"
+        rows = [("rounds asked for", few)]
     if usage.slowest is not None:
         rows.append(("rounds of the slowest layer", f"{exact(usage.bottleneck)}: {usage.slowest}"))
         rows.append(("with one copy each", exact(usage.single)))
