@@ -49,6 +49,7 @@ class SpreadGroups:
     as tiles stay nearly as few.
 
     By itself, no layer takes more tiles than before. Rows that are not driven at once stay as they are in parallel.
+    Smaller diagonals have smaller currents, and their ADCs smaller ranges: where ADCs round, numbers change by that.
     """
 
     name: ClassVar[str] = "spread-groups"
@@ -85,7 +86,10 @@ class SpreadGroups:
             name: self._most(shapes[name].partition, smallest[name].groups_per_diagonal * _fullest(tables[name]))
             for name in loose
         }
-        enough = tiles_of([*tables.values()]) * (1 + _SLACK)
+        fewest, available = tiles_of([*tables.values()]), self.hardware.chip_tiles
+        enough = fewest * (1 + _SLACK)
+        if available != "unlimited":
+            enough = min(enough, max(fewest, available))
         sizes = sorted({partition.groups_per_diagonal for partition in most.values()})
         best, low, high = smallest, 0, len(sizes)
         while low < high:

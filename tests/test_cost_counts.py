@@ -62,6 +62,30 @@ def test_uses_are_those_of_every_window_digit_and_block(drawn: tuple[onnx.ModelP
         assert {use: cost.counts.of(use) for use in expected} == dict(expected)  # type: ignore[arg-type]
 
 
+def test_rows_that_several_reads_drive_count_each_time_and_are_fed_once() -> None:
+    """Two groups of 4 x 1 weights in two slices, all four blocks side by side in one tile, read one after the other."""
+    model = network([node("Conv", ["x", "w"], "y", group=2)], {"x": ("N", 8, 1, 1)}, {"w": np.ones((2, 4, 1, 1), "f4")})
+    described = {
+        "name": "tall",
+        "cell": {"g_min": "0 S", "g_max": "10 uS", "levels": 4},
+        "tile": {"rows": 4, "columns": 4},
+        "weights": {"slices": 2},
+        "dac": {"bits": 4},
+        "adc": {"bits": 8},
+    }
+    program = xbarc.compile(model, hardware=Hardware.from_dict(described))
+    (layer,) = layers(program.graph)
+    pieces = layer.read.pieces
+    assert pieces is not None
+    assert len(pieces) == 4
+    pieces["tile"], pieces["row"] = 0, 0
+    pieces["column"] = pieces["turn"] = np.arange(4)
+    (cost,) = program.report().cost.layers
+    counts = (cost.counts.tile_reads, cost.counts.dac_conversions, cost.counts.adc_conversions)
+    assert counts == (4, 16, 4)
+    assert cost.counts.buffer_bits == 2 * 4 * 4 + 2 * 4  # rows of two groups, and two outputs
+
+
 @settings(max_examples=40, deadline=None)
 @given(programs())
 def test_sums_by_component_and_by_layer_are_the_total(drawn: tuple[onnx.ModelProto, xbarc.Program]) -> None:

@@ -297,3 +297,5 @@ def test_a_packing_that_there_is_not_is_refused() -> None:
         xbarc.compile(three_layers(), pack="tight")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="there is no packing mode 'tight'"):
         xbarc.compile(three_layers(), pack="layer", pack_mode="tight")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="packing 'dense' is asked for, and nothing is packed"):
+        xbarc.compile(three_layers(), pack_mode="dense")

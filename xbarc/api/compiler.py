@@ -216,6 +216,8 @@ def _check_packing(pack: Packing, mode: Mode) -> None:
         raise UsageError(f"there is no packing {pack!r}", fix='take "off", "layer" or "network"')
     if mode not in MODES:
         raise UsageError(f"there is no packing mode {mode!r}", fix='take "parallel" or "dense"')
+    if pack == "off" and mode != "parallel":
+        raise UsageError(f"packing {mode!r} is asked for, and nothing is packed", fix='take pack="layer" or "network"')
 
 
 @dataclass(frozen=True, slots=True)

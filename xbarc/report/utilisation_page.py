@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from xbarc.hardware.quantities import rounded
 from xbarc.report.converters_page import converter_tables
@@ -14,10 +14,8 @@ from xbarc.report.replication import ReplicationUsage
 from xbarc.report.schedule_page import schedule_tables
 from xbarc.report.segments_page import segment_tables
 from xbarc.report.utilisation import LayerUsage, UtilisationReport
-from xbarc.report.words import amount, counted, exact, matrix, percent, rate
+from xbarc.report.words import NAMES_SHOWN, amount, counted, exact, matrix, percent, rate, shortened
 from xbarc.units import format_quantity
-
-_NAMES_SHOWN = 6
 
 
 def utilisation_page(report: UtilisationReport, *, title: str) -> Page:
@@ -99,9 +97,9 @@ def _layers(report: UtilisationReport) -> Table:
         percent(report.totals.cells.utilisation),
     )
     shared = [layer for layer in report.layers if layer.shares is not None]
-    notes = tuple(f"{layer.name} uses the tiles of {layer.shares}" for layer in shared[:_NAMES_SHOWN])
-    if len(shared) > _NAMES_SHOWN:
-        notes += (f"{len(shared) - _NAMES_SHOWN} more layers use tiles of others",)
+    notes = tuple(f"{layer.name} uses the tiles of {layer.shares}" for layer in shared[:NAMES_SHOWN])
+    if len(shared) > NAMES_SHOWN:
+        notes += (f"{len(shared) - NAMES_SHOWN} more layers use tiles of others",)
     guests = sum(layer.guest_tiles > 0 for layer in report.layers)
     if guests:
         notes += (f"layers with blocks in tiles that count for another, the first in them: {exact(guests)}",)
@@ -127,9 +125,9 @@ def _replication(usage: ReplicationUsage) -> Iterator[Table]:
         rows.append(("cores used", f"{exact(usage.cores_used)}; {exact(usage.core_free)} tiles in them hold nothing"))
     notes = ["a round is one window on every copy of a layer", "copies of a layer are simulated as equal"]
     if usage.scattered:
-        notes.append(f"over more cores than their size asks for: {_shortened(usage.scattered)}")
+        notes.append(f"over more cores than their size asks for: {shortened(usage.scattered)}")
     if usage.unknown:
-        notes.append(f"one copy, as the windows are not known: {_shortened(usage.unknown)}")
+        notes.append(f"one copy, as the windows are not known: {shortened(usage.unknown)}")
     yield facts("Replication", *rows, notes=notes)
 
 
@@ -160,9 +158,4 @@ def _remarks(report: UtilisationReport) -> Iterator[str]:
 
 
 def _named(layers: list[LayerUsage]) -> str:
-    return _shortened([layer.name for layer in layers])
-
-
-def _shortened(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_NAMES_SHOWN])
-    return shown if len(names) <= _NAMES_SHOWN else f"{shown} and {len(names) - _NAMES_SHOWN} more layers"
+    return shortened([layer.name for layer in layers])

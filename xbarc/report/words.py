@@ -8,7 +8,8 @@ from typing import Final
 
 _PREFIXES: Final = (("", 0), (" k", 3), (" M", 6), (" G", 9), (" T", 12))
 UNKNOWN: Final = "unknown"
-_NAMES_SHOWN: Final = 6
+#: Layers that a sentence names.
+NAMES_SHOWN: Final = 6
 
 
 def amount(number: int | None) -> str:
@@ -63,10 +64,10 @@ def counted(kinds: dict[str, int]) -> str:
     )
 
 
-def shortened(names: Sequence[str], *, of: str = "layers") -> str:
-    """The first names, and how many more there are."""
-    shown = ", ".join(names[:_NAMES_SHOWN])
-    return shown if len(names) <= _NAMES_SHOWN else f"{shown} and {len(names) - _NAMES_SHOWN} more {of}"
+def shortened(names: Sequence[str]) -> str:
+    """The first names of layers, and how many more there are."""
+    shown = ", ".join(names[:NAMES_SHOWN])
+    return shown if len(names) <= NAMES_SHOWN else f"{shown} and {len(names) - NAMES_SHOWN} more layers"
 
 
 def _power(entry: tuple[str, int]) -> int:
