@@ -256,7 +256,10 @@ def change_metadata(program: Path, change: Callable[[dict[str, object]], object]
         (lambda facts: facts.pop("options"), "the program is damaged"),
         (lambda facts: facts["calibration"].pop("origin"), "the program lacks calibration.origin"),
         (lambda facts: facts["layers"]["fc1"].pop("pieces"), "the program is damaged"),
-        (lambda facts: facts.update(schema=1), "the program was made by an older xbarc: its schema is 1, this one reads 2"),
+        (
+            lambda facts: facts.update(schema=1),
+            "the program was made by an older xbarc: its schema is 1, this one reads 2",
+        ),
     ],
     ids=["newer", "layers", "hardware", "bits", "options", "calibration", "pieces", "older"],
 )
