@@ -75,7 +75,7 @@ def count_uses(layer: Layer, blocks: list[MappedBlock], windows: int, hardware: 
     digits = 1 if layer.read.digits is None else len(layer.read.digits.reads)
     in_bits, out_bits = len(f"{int(np.ptp([layer.dac.codes.low, layer.dac.codes.high])):b}"), hardware.dac.bits  # type: ignore[union-attr]
     analog = hardware.weights.subtraction == "analog"
-    of_copy = []
+    of_copy, turns = [], []
     for copy in range(layer.read.copies):
         one, cores = Counter[str](), dict[tuple[int, int], set[int]]()
         reads, rows, fed = set(), set(), set()
@@ -92,12 +92,15 @@ def count_uses(layer: Layer, blocks: list[MappedBlock], windows: int, hardware: 
                     one["cells"] += digits * block.rows * len(block.polarities)
                 if held == "weight" or (held and not analog):
                     one["adc-conversion"] += digits * (1 if analog else len(block.polarities))
-        one["tile-read"], one["dac-conversion"] = digits * len(reads), digits * len(rows)
+        one["dac-conversion"] = digits * len(rows)
         one["input-bit"] = in_bits * len(fed)
         one["passed-on"] = sum(len(found) - 1 for found in cores.values())
         of_copy.append(one)
+        turns.append(reads)
     for window in range(windows):
         found += of_copy[window % layer.read.copies]
+    for first in range(0, windows, layer.read.copies):  # copies work side by side
+        found["tile-read"] += digits * len(set().union(*turns[: windows - first]))
     outputs = windows * partition.groups * partition.columns
     sums = len(f"{int(np.ceil(layer.largest_code_sum)):b}") + 1 if layer.adc.codes is not None else 32
     passed_on, inputs = found.pop("passed-on", 0) * sums, found.pop("input-bit", 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -84,6 +85,28 @@ def test_rows_that_several_reads_drive_count_each_time_and_are_fed_once() -> Non
     counts = (cost.counts.tile_reads, cost.counts.dac_conversions, cost.counts.adc_conversions)
     assert counts == (4, 16, 4)
     assert cost.counts.buffer_bits == 2 * 4 * 4 + 2 * 4  # rows of two groups, and two outputs
+
+
+def test_copies_that_share_a_read_count_it_once(models_dir: Path) -> None:
+    """Five copies of 64 windows on the diagonals of two tiles: no tile is read more than 13 times for them."""
+    few = ["chip.tiles=8"]
+    program = xbarc.compile(models_dir / "digits_cnn.onnx", overrides=few, replicate="balance", pack="network")
+    report = program.report()
+    assert report.totals.physical_tiles == 2
+    assert [layer.copies for layer in report.layers] == [5, 2, 1]
+    assert [layer.counts.tile_reads for layer in report.cost.layers] == [2 * 13, 2 * 8, 1]
+    assert [layer.counts.adc_conversions for layer in report.cost.layers] == [64 * 16, 16 * 32, 10]
+
+
+@settings(max_examples=25, deadline=None)
+@given(programs())
+def test_reads_of_layers_are_those_of_tiles_and_fit_between_inferences(
+    drawn: tuple[onnx.ModelProto, xbarc.Program],
+) -> None:
+    program = drawn[1]
+    report, tiles = program.report(), program.tile_map().schedule.tiles
+    assert sum(layer.counts.tile_reads or 0 for layer in report.cost.layers) == sum(tile.reads or 0 for tile in tiles)
+    assert max(tile.reads or 0 for tile in tiles) <= (report.schedule.interval or 0)
 
 
 @settings(max_examples=40, deadline=None)

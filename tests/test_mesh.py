@@ -87,7 +87,7 @@ def test_hops_and_loads_are_those_of_every_bit_walked(data: st.DataObject) -> No
     )
     for flow in flows:
         assert farthest(flow, mesh) == max((len(links(mesh, *way[:2])) for way in ways(flow)), default=0)
-        away = [way for way in ways(flow) if way[0] != way[1]]
+        away = [way for way in ways(flow) if max(way[0], 0) != max(way[1], 0)]  # the port lies at core 0
         assert flow.bits == pytest.approx(sum(bits for _, _, bits in away))
         taken = Counter(dict.fromkeys(flow.targets.tolist(), 0.0))  # type: ignore[misc]
         for _, target, bits in away:

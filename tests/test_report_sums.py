@@ -59,11 +59,12 @@ def programs(draw: Draw, *, segments: bool = False) -> xbarc.Program:
     """
     model, x = draw(chains())
     described = {**draw(finite_hardware()).to_dict(), "core": {"tiles": draw(st.integers(1, 6))}}
+    pack = draw(st.sampled_from(get_args(Packing)))
     options: dict[str, Any] = {
         "calibration": x,
-        "pack": draw(st.sampled_from(get_args(Packing))),
+        "pack": pack,
         "split": draw(st.sampled_from(get_args(Split))),
-        "pack_mode": draw(st.sampled_from(get_args(Mode))),
+        "pack_mode": "parallel" if pack == "off" else draw(st.sampled_from(get_args(Mode))),
     }
     replicate = draw(st.sampled_from(["none", "balance", 4]))
     if replicate == "none" and not segments:
@@ -105,7 +106,8 @@ def test_so_they_are_in_every_layout(overrides: tuple[str, ...], pack: Packing) 
     nodes = [node("Conv", ["x", "a"], "m", group=7), node("Conv", ["m", "b"], "y")]
     model = network(nodes, {"x": ("N", 7, 5, 5)}, constants)
     small = (*overrides, "tile.rows=20", "tile.columns=8", "chip.tiles=120", "core.tiles=6")
-    program = xbarc.compile(model, overrides=small, replicate="balance", pack=pack, pack_mode="dense")
+    mode: Mode = "parallel" if pack == "off" else "dense"
+    program = xbarc.compile(model, overrides=small, replicate="balance", pack=pack, pack_mode=mode)
     assert max(layer.copies for layer in program.report().layers) > 1
     check_sums(program)
 

@@ -340,6 +340,16 @@ def test_programs_are_the_same_in_number_on_a_mesh(models_dir: Any) -> None:
     assert again.text() == placed.text()
 
 
+def test_what_enters_and_leaves_at_core_0_itself_is_no_traffic(models_dir: Any) -> None:
+    program = xbarc.compile(models_dir / "digits_cnn.onnx", hardware="isaac")
+    report = program.report()
+    usage = report.schedule.traffic
+    assert usage is not None
+    assert report.replication.cores_used == 1
+    assert (usage.bits, usage.bit_hops, usage.mean_hops) == (0, 0, None)
+    assert report.schedule.latency_parts.network == 0
+
+
 def test_copies_of_one_matrix_move_together() -> None:
     mesh = ["chip.mesh_rows=4", "chip.mesh_columns=4", "tile.rows=8", "tile.columns=8"]
     program = compiled(unrolled(), *mesh, replicate=1, verify=True)

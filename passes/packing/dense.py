@@ -83,6 +83,12 @@ class _Strips:
         """Columns of a strip."""
         return self.columns * int(self.blocks.shape[1])
 
+    @property
+    def narrowest(self) -> int:
+        """Columns of the narrowest part of a strip: room for fewer takes nothing of it, wherever it is cut."""
+        least = _LEAST * self.unit
+        return least if self.unit and 2 * least <= self.columns else self.columns
+
     def fitting(self, start: int, room: int) -> int:
         """How many columns of a strip from ``start`` on go into so many, so that no cut leaves a part too thin."""
         end = min(start + room, self.width)
@@ -151,7 +157,7 @@ class _Tiles:
     def lay(self, strips: _Strips, *, tight: bool) -> Iterator[_Run]:
         """Lay strips, in new tiles where they fit nowhere; ``tight``: the fit counts more than what a tile holds."""
         held = Counter[int]()
-        deepest = self._tile.rows - strips.rows
+        deepest, narrowest = self._tile.rows - strips.rows, strips.narrowest
 
         def entry(tile: int, column: int) -> tuple[int, ...]:
             """The best interval has the least; how wide it is shows whether it has changed."""
@@ -162,8 +168,8 @@ class _Tiles:
         waiting = [
             entry(tile, column)
             for tile, intervals in enumerate(self._intervals)
-            for column, (_, filled) in intervals.items()
-            if filled <= deepest
+            for column, (width, filled) in intervals.items()
+            if filled <= deepest and width >= narrowest
         ]
         heapq.heapify(waiting)
         for strip in range(len(strips.blocks)):
@@ -188,7 +194,8 @@ class _Tiles:
                 start += laid
                 held[tile] += 1
                 for changed in self._fill(tile, column, laid, strips.rows):
-                    if self._intervals[tile][changed][1] <= deepest:
+                    width, filled = self._intervals[tile][changed]
+                    if filled <= deepest and width >= narrowest:
                         heapq.heappush(waiting, entry(tile, changed))
             for each in passed:
                 heapq.heappush(waiting, each)

@@ -52,12 +52,12 @@ class Flow:
 
     @property
     def received(self) -> np.ndarray:
-        """Bits that each target, or each pair's, takes from another core."""
+        """Bits that each target, or each pair's, takes from another core; the port is a part of core 0."""
+        source, target = np.maximum(self.sources, 0), np.maximum(self.targets, 0)
         if self.taken is None:
-            return np.where(self.sources == self.targets, 0.0, self.sent)
-        _, source, target = np.intersect1d(self.sources, self.targets, assume_unique=True, return_indices=True)
-        found = self.taken.copy()
-        found[target] *= 1 - self.sent[source]
+            return np.where(source == target, 0.0, self.sent)
+        own = np.bincount(source, self.sent, int(target.max(initial=0)) + 1)
+        found: np.ndarray = self.taken * np.maximum(1 - own[target], 0.0)
         return found
 
     @property

@@ -30,6 +30,27 @@ def reads_a_window(layer: Layer) -> int:
     return len(layer.digit_weights) * serial_reads(layer)
 
 
+def reads_of_tiles(layer: Layer, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The tiles of a placed layer, sorted, and how often each is read for it, int64.
+
+    Copies work side by side, each at a window of its own, so that those which share a turn share its read.
+
+    Args:
+        layer: placed.
+        windows: of each copy.
+    """
+    pieces = layer.read.pieces
+    if pieces is None:
+        raise ValueError(f"layer {layer.name!r} is not placed")
+    turns, which = np.unique(pieces[["tile", "turn"]], return_inverse=True)
+    rounds = np.zeros(len(turns), dtype=np.int64)
+    np.maximum.at(rounds, which, windows[pieces["copy"]])
+    tiles, which = np.unique(turns["tile"], return_inverse=True)
+    reads = np.zeros(len(tiles), dtype=np.int64)
+    np.add.at(reads, which, rounds * len(layer.digit_weights))
+    return tiles, reads
+
+
 def take_turns(tables: Sequence[np.ndarray], *, active_rows: int | None) -> None:
     """Set ``turn`` of all pieces: first fit, so that few reads serve each layer in each tile, not always the fewest.
 
@@ -87,9 +108,8 @@ class _Filled:
             & (pieces["place"][:, None] == pieces["place"])
             & (top[:, None] == top)
         )
-        counts = self._counts
-        crossed = counts[np.ix_(bottom, right)] - counts[np.ix_(top, right)]
-        crossed += counts[np.ix_(top, left)] - counts[np.ix_(bottom, left)]
+        within = self._counts[bottom] - self._counts[top]
+        crossed = within[:, right] - within[:, left]
         foreign = crossed > np.maximum(shared, 0) * pieces["columns"]
         across = np.minimum(right[:, None], right) > np.maximum(left[:, None], left)
         found: np.ndarray = ((shared > 0) & ~alike) | foreign | foreign.T | across

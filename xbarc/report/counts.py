@@ -17,6 +17,7 @@ from xbarc.ir.mesh import bit_hops_by_operator
 from xbarc.ir.operations import host_operations, is_counted, layer_operations
 from xbarc.ir.operators import HostOp
 from xbarc.ir.pieces import ALL
+from xbarc.ir.reads import reads_of_tiles
 from xbarc.ir.repetitions import repeated, repetitions
 from xbarc.ir.samples import sample_axes
 from xbarc.ir.traffic import Traffic, input_bits, sum_bits, traffic, windows_of_copies
@@ -28,7 +29,7 @@ class Counts:
     """Uses of one inference. ``None``: not known, since sizes are not, or, of the network, since there is no mesh.
 
     Attributes:
-        tile_reads: reads of a tile, its serial reads and each input digit by itself.
+        tile_reads: reads of a tile, its serial reads and each input digit by itself; copies that share one count it once.
         dac_conversions: input digits on rows that a read drives.
         adc_conversions: columns converted: a pair once where it is subtracted before, else both; a reference column
             too, where it is subtracted after.
@@ -117,10 +118,9 @@ def _layer_counts(
     digits = len(layer.digit_weights)
     of_copies = times * windows_of_copies(each, read.copies)
 
-    def total(table: np.ndarray, numbers: np.ndarray | None = None) -> int:
-        """Over all windows, of a table with one entry, or a number of things, for each window of a copy."""
-        weights = of_copies[table["copy"]]
-        return int(weights.sum() if numbers is None else weights @ numbers)
+    def total(table: np.ndarray, numbers: np.ndarray) -> int:
+        """Over all windows, of a table with a number of things for each window of a copy."""
+        return int(of_copies[table["copy"]] @ numbers)
 
     driven = _different(pieces, ("copy", "tile", "turn", "row", "rows"))
     fed = _different(pieces, ("copy", "tile", "place", "row", "rows"))
@@ -131,7 +131,7 @@ def _layer_counts(
     sums_known = layer.name not in found.unknown
     passed_on = round(sum(flow.bits for flow in found.sums if flow.operator == layer.name))
     return Counts(
-        tile_reads=digits * total(_different(pieces, ("copy", "tile", "turn"))),
+        tile_reads=int(reads_of_tiles(layer, of_copies)[1].sum()),
         dac_conversions=digits * total(driven, driven["rows"]),
         adc_conversions=conversions,
         shift_adds=conversions if codes_an_output(layer) > 1 else 0,

@@ -46,7 +46,7 @@ def _traffic(usage: TrafficUsage | None) -> Iterator[tuple[str, str]]:
     """How much goes over the network, and how far; nothing without a mesh."""
     if usage is not None and usage.mean_hops is not None:
         hops = f"{number(usage.mean_hops)} hops on average"
-        if usage.in_order:
+        if usage.bit_hops < usage.in_order:
             hops += f", {percent(1 - usage.bit_hops / usage.in_order)} fewer than with cores in the order of layers"
         yield "between cores", f"{amount(usage.bits)} bits an inference, {hops}"
 

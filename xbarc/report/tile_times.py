@@ -24,13 +24,13 @@ class TileLoad:
     Attributes:
         tile: which tile of the chip.
         core: in which it lies.
-        reads: of it in one inference, on average; ``None`` where windows are not known.
+        reads: of it in one inference; ``None`` where windows are not known.
         busy: share of the interval that it is read; ``None`` where not known.
     """
 
     tile: int
     core: int
-    reads: float | None
+    reads: int | None
     busy: float | None
 
 
@@ -70,11 +70,11 @@ class TileTimes:
 def tile_times(graph: Graph, hardware: Hardware) -> TileTimes:
     """The times of the tiles of a placed graph."""
     interval = reads_an_interval(schedule_usage(graph, hardware))
-    reads: dict[int, float | None] = defaultdict(float)
+    reads: dict[int, int | None] = defaultdict(int)
     for tiles, counts in tile_reads(graph).values():
         for index, tile in enumerate(tiles.tolist()):
             before = reads[tile]
-            reads[tile] = None if counts is None or before is None else before + float(counts[index])
+            reads[tile] = None if counts is None or before is None else before + int(counts[index])
     loads = (
         TileLoad(tile, tile // hardware.core.tiles, count, count / interval if count is not None and interval else None)
         for tile, count in sorted(reads.items())
