@@ -18,68 +18,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import onnx
 from memory import peak_resident_bytes
-from onnx import TensorProto, helper, numpy_helper
+from random_networks import VGG19, Network, vgg
 from rich.console import Console
 from rich.table import Table
 
-#: Widths of the convolutions of VGG-19 (Simonyan and Zisserman, 2015, configuration E); 0 is a pool.
-VGG19 = (64, 64, 0, 128, 128, 0, *(256,) * 4, 0, *(512,) * 4, 0, *(512,) * 4, 0)
 GB = 10**9
-
-
-class Network:
-    """A model under construction: a chain of nodes, weights drawn as they are asked for.
-
-    Args:
-        path: where it goes.
-        shape: of its input ``x``, after the batch.
-        external: whether weights go to a file beside it, at once.
-    """
-
-    def __init__(self, path: Path, shape: tuple[int, ...], *, external: bool = False) -> None:
-        self.path = path
-        self.shape = shape
-        self.value = "x"
-        self.nodes: list[onnx.NodeProto] = []
-        self.tensors: list[onnx.TensorProto] = []
-        self.weight_bytes = 0
-        self._rng = np.random.default_rng(0)
-        self._data = path.with_name(f"{path.name}.data") if external else None
-
-    def weight(self, *shape: int, fan_in: int) -> str:
-        """A constant of uniformly random numbers."""
-        name = f"weight{len(self.tensors)}"
-        array = (self._rng.random(shape, dtype=np.float32) - 0.5) * np.float32(2 * np.sqrt(6 / fan_in))
-        if self._data is None:
-            self.tensors.append(numpy_helper.from_array(array, name))
-        else:
-            tensor = onnx.TensorProto(name=name, data_type=TensorProto.FLOAT, dims=shape)
-            tensor.data_location = TensorProto.EXTERNAL
-            place = {"location": self._data.name, "offset": self.weight_bytes, "length": array.nbytes}
-            for key, value in place.items():
-                tensor.external_data.add(key=key, value=str(value))
-            with self._data.open("ab") as file:
-                array.tofile(file)
-            self.tensors.append(tensor)
-        self.weight_bytes += array.nbytes
-        return name
-
-    def step(self, kind: str, *constants: str, **attributes: object) -> None:
-        """Append a node that reads the last value."""
-        result = f"value{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, [self.value, *constants], [result], **attributes))
-        self.value = result
-
-    def save(self) -> int:
-        """Write the model; return the bytes of its weights."""
-        given = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", *self.shape])
-        made = helper.make_tensor_value_info(self.value, TensorProto.FLOAT, None)
-        graph = helper.make_graph(self.nodes, "large", [given], [made], self.tensors)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-        self.path.write_bytes(model.SerializeToString())
-        return self.weight_bytes
 
 
 def dense(path: Path, *, layers: int, external: bool) -> int:
@@ -88,26 +32,6 @@ def dense(path: Path, *, layers: int, external: bool) -> int:
     for _ in range(layers):
         network.step("Gemm", network.weight(4096, 4096, fan_in=4096), transB=1)
         network.step("Relu")
-    return network.save()
-
-
-def vgg19(path: Path) -> int:
-    """The layers of VGG-19: 144 million weights."""
-    network = Network(path, (3, 224, 224))
-    channels = 3
-    for width in VGG19:
-        if width == 0:
-            network.step("MaxPool", kernel_shape=[2, 2], strides=[2, 2])
-            continue
-        network.step("Conv", network.weight(width, channels, 3, 3, fan_in=9 * channels), pads=[1, 1, 1, 1])
-        network.step("Relu")
-        channels = width
-    network.step("Flatten")
-    rows = 7 * 7 * channels
-    for columns in (4096, 4096, 1000):
-        network.step("Gemm", network.weight(columns, rows, fan_in=rows), transB=1)
-        network.step("Relu")
-        rows = columns
     return network.save()
 
 
@@ -138,8 +62,7 @@ def wide(path: Path, *, nodes: int) -> int:
     for number in range(nodes - 1):
         network.value = "x"
         network.step("Abs" if number % 2 else "Neg")
-    network.nodes.append(helper.make_node("Sum", [node.output[0] for node in network.nodes], ["sum"]))
-    network.value = "sum"
+    network.step("Sum", *(node.output[0] for node in network.nodes[:-1]))
     return network.save()
 
 
@@ -157,7 +80,7 @@ CASES = (
     Case("1 GB of weights, with a sample", lambda path: dense(path, layers=16, external=False), calibrated=True),
     Case("1 GB of weights, external data", lambda path: dense(path, layers=16, external=True)),
     Case("2.2 GB of weights, external data", lambda path: dense(path, layers=33, external=True)),
-    Case("VGG-19", vgg19),
+    Case("VGG-19", lambda path: vgg(path, VGG19)),
     Case("10,000 nodes in a chain", lambda path: chain(path, nodes=10_000)),
     Case("10,000 nodes side by side", lambda path: wide(path, nodes=10_000)),
     Case("4,000 nodes, every other a small product", lambda path: small_products(path, nodes=4_000)),

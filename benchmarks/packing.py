@@ -1,8 +1,9 @@
 """Benchmarks of packing: tiles and serial reads beside lower bounds, for networks given as lists of layers.
 
 A list is a JSON object of networks, each with ``layers``: ``name``, ``groups``, ``rows_per_group``, ``cols_per_group``.
-Tiles are logical, of ``--rows`` and ``--columns``. Serial reads a window: of the layer that needs most, and of all
-layers together. ``--json`` prints one JSON object.
+Layers are cut, spread and packed as ``xbarc compile --pack`` does it. Tiles are logical, of ``--rows`` and
+``--columns``: one slice, and both polarities of a weight in one cell. Serial reads a window: of the layer that needs
+most, and of all layers together. ``--json`` prints one JSON object.
 """
 
 from __future__ import annotations
@@ -18,16 +19,18 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from xbarc.hardware.load import load_hardware
+from xbarc.hardware.schema import Hardware
+from xbarc.ir.reads import take_turns
 from xbarc.passes.packing.bounds import area_bound, parallel_bound, uncut_bound
-from xbarc.passes.packing.dense import pack_dense
-from xbarc.passes.packing.parallel import pack_parallel
-from xbarc.passes.packing.pieces import Matrix, Packing, Tile, all_blocks, unpacked_tiles
-from xbarc.passes.packing.reads import serial_reads
+from xbarc.passes.packing.matrices import Matrix, Tile, unpacked_tiles
+from xbarc.passes.packing.pack import MODES, SCOPES, Mode, Scope, pack, tiles_of
+from xbarc.passes.place_blocks import unplaced
+from xbarc.passes.split_blocks import split
+from xbarc.passes.spread_groups import Shape, SpreadGroups
 
 LISTS = Path(__file__).resolve().parents[2] / "shared" / "oracles" / "array_counts.json"
-NETWORKS = ("mobilenetv2", "shufflenet", "googlenet", "squeezenet", "inception_v3")
-#: Room for dense packings, over the area bound: what more tiles save in serial reads.
-ROOM = (1.0, 1.05, 1.15)
+NETWORKS = ("mobilenetv2", "shufflenet", "googlenet", "squeezenet", "inception_v3", "vgg16")
 
 
 @dataclass(frozen=True)
@@ -35,18 +38,21 @@ class Result:
     """One packing of one network.
 
     Attributes:
-        network, mode: which; dense ones with their room over the area bound.
+        network, scope, mode: which.
         unpacked: tiles where no layers share one.
         area, uncut, parallel: bounds: by area; of uncut blocks; of uncut blocks with parallel reads.
         tiles: of the packing.
         most_reads, reads: serial reads a window of the layer that needs most, and of all layers.
         layers: how many there are: the reads where all are parallel.
-        more_partial_sums: share of partial sums that cuts add.
-        seconds: it took to pack.
+        blocks, pieces: before the packer cut some, and after.
+        sums: partial sums a window of all layers: columns of their pieces.
+        unpacked_sums: without packing.
+        seconds: it took to spread groups, to pack and to count reads.
     """
 
     network: str
-    mode: str
+    scope: Scope
+    mode: Mode
     unpacked: int
     area: int
     uncut: int
@@ -55,53 +61,85 @@ class Result:
     most_reads: int
     reads: int
     layers: int
-    more_partial_sums: float
+    blocks: int
+    pieces: int
+    sums: int
+    unpacked_sums: int
     seconds: float
 
 
-def packings(matrices: Sequence[Matrix], tile: Tile) -> Iterator[tuple[str, Packing, float]]:
-    """Each mode with its packing and the seconds it took."""
-    start = time.perf_counter()
-    yield "parallel", pack_parallel(matrices, tile), time.perf_counter() - start
-    for room in ROOM:
-        start = time.perf_counter()
-        packing = pack_dense(matrices, tile, allowed=int(room * area_bound(matrices, tile)))
-        yield f"dense, area x {room:g}", packing, time.perf_counter() - start
-
-
-def measure(network: str, matrices: Sequence[Matrix], tile: Tile) -> Iterator[Result]:
+def measure(network: str, matrices: Sequence[Matrix], hardware: Hardware) -> Iterator[Result]:
     """Pack one network in every mode."""
-    sums = sum(piece.columns for piece in all_blocks(matrices, tile))
-    for mode, packing, seconds in packings(matrices, tile):
-        reads = serial_reads(packing, tile, layers=len(matrices))
-        yield Result(
-            network=network,
-            mode=mode,
-            unpacked=unpacked_tiles(matrices, tile),
-            area=area_bound(matrices, tile),
-            uncut=uncut_bound(matrices, tile),
-            parallel=parallel_bound(matrices, tile),
-            tiles=packing.tiles,
-            most_reads=max(reads),
-            reads=sum(reads),
-            layers=len(matrices),
-            more_partial_sums=sum(packing.partial_sums(len(matrices))) / sums - 1,
-            seconds=seconds,
+    tile = Tile(hardware.tile.rows, hardware.tile.columns)
+    area, uncut, parallel = (bound(matrices, tile) for bound in (area_bound, uncut_bound, parallel_bound))
+    shapes = {
+        str(number): Shape(
+            split(
+                groups=matrix.groups,
+                rows=matrix.rows,
+                columns=matrix.columns,
+                most_rows=hardware.weight_rows,
+                most_columns=hardware.weight_columns,
+            )
         )
+        for number, matrix in enumerate(matrices)
+    }
+    whole = [unplaced(shape.partition, hardware, copies=1, slices=1, pairs=False) for shape in shapes.values()]
+    for scope in SCOPES:
+        for mode in MODES:
+            start = time.perf_counter()
+            partitions = SpreadGroups(hardware, scope, mode).spread(shapes).values()
+            blocks = [unplaced(partition, hardware, copies=1, slices=1, pairs=False) for partition in partitions]
+            tables = pack(blocks, tile, scope=scope, mode=mode)
+            take_turns(tables, active_rows=None)
+            seconds = time.perf_counter() - start
+            reads = [int(table["turn"].max()) + 1 for table in tables]
+            yield Result(
+                network=network,
+                scope=scope,
+                mode=mode,
+                unpacked=unpacked_tiles(matrices, tile),
+                area=area,
+                uncut=uncut,
+                parallel=parallel,
+                tiles=tiles_of(tables),
+                most_reads=max(reads),
+                reads=sum(reads),
+                layers=len(matrices),
+                blocks=sum(one.size for one in blocks),
+                pieces=sum(table.size for table in tables),
+                sums=sum(int(table["count"].sum()) for table in tables),
+                unpacked_sums=sum(int(one["count"].sum()) for one in whole),
+                seconds=seconds,
+            )
 
 
 def table(results: Sequence[Result]) -> Table:
     """The results for people."""
     made = Table(title="Tiles and serial reads a window")
     for heading in ("network", "packing"):
-        made.add_column(heading)
-    for heading in ("unpacked", "area", "uncut", "parallel", "tiles", "most reads", "reads", "layers", "sums", "s"):
+        made.add_column(heading, no_wrap=True)
+    headings = (
+        "unpacked",
+        "area",
+        "uncut",
+        "parallel",
+        "tiles",
+        "most reads",
+        "reads",
+        "layers",
+        "pieces",
+        "sums",
+        "s",
+    )
+    for heading in headings:
         made.add_column(heading, justify="right")
     for result in results:
         bounds = (result.unpacked, result.area, result.uncut, result.parallel)
-        found = (result.tiles, result.most_reads, result.reads, result.layers)
-        shares = (f"+{result.more_partial_sums:.1%}", f"{result.seconds:.1f}")
-        made.add_row(result.network, result.mode, *(f"{number:,}" for number in (*bounds, *found)), *shares)
+        found = (result.tiles, result.most_reads, result.reads, result.layers, result.pieces)
+        more = f"+{result.sums / result.unpacked_sums - 1:.1%}"
+        numbers = (f"{number:,}" for number in (*bounds, *found))
+        made.add_row(result.network, f"{result.scope} {result.mode}", *numbers, more, f"{result.seconds:.1f}")
     return made
 
 
@@ -117,7 +155,7 @@ def main() -> int:
         print(f"there are no layer lists at {options.lists}; name a file with --lists", file=sys.stderr)
         return 1
     networks = json.loads(options.lists.read_text(encoding="utf-8"))
-    tile = Tile(options.rows, options.columns)
+    hardware = load_hardware("generic-pcm", [f"tile.rows={options.rows}", f"tile.columns={options.columns}"])
     results = [
         result
         for name in NETWORKS
@@ -128,13 +166,13 @@ def main() -> int:
                 Matrix(layer["groups"], layer["rows_per_group"], layer["cols_per_group"])
                 for layer in networks[name]["layers"]
             ],
-            tile,
+            hardware,
         )
     ]
     if options.json:
         print(json.dumps({"packing": [asdict(result) for result in results]}, indent=2))
     else:
-        Console().print(table(results))
+        Console(width=150).print(table(results))
     return 0
 
 

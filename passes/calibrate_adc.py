@@ -10,12 +10,14 @@ from typing import ClassVar
 import numpy as np
 
 from xbarc.hardware.tables import Adc as AdcDescription
-from xbarc.ir.executor import Batch, Executor
-from xbarc.ir.graph import Graph, Value
+from xbarc.ir.conversions import ReadConversions
+from xbarc.ir.executor import Batch, Executor, ReadIndex
+from xbarc.ir.graph import Graph
 from xbarc.ir.layer import Layer, layers
 from xbarc.ir.operators import NEVER_REACHED, CodeRange, CurrentRange
 from xbarc.ir.stages import Stage
-from xbarc.passes.currents import current_bounds, current_step, is_lossless, lossless_bits
+from xbarc.passes.currents import Currents, common_lossless_bits, currents_of, lossless_bits, lossless_reads
+from xbarc.passes.input_meter import InputMeters
 from xbarc.passes.magnitudes import Magnitudes
 
 
@@ -26,6 +28,8 @@ class CalibrateAdc:
     A policy that looks at the sample never asks for steps below one unit of current where there is nothing between
     whole units. ``unit`` takes the smallest power of two that covers every current that the cells can give,
     ``full-scale`` just that current, ``fixed`` what the hardware says.
+
+    The same run of the sample measures what the DACs apply: energy depends on it.
 
     Attributes:
         adc: bits and range policy.
@@ -44,26 +48,27 @@ class CalibrateAdc:
 
     def run(self, graph: Graph) -> None:
         found = layers(graph)
-        seen: dict[Value, Magnitudes] = {
-            layer.read.result: Magnitudes(layer.name) for layer in found if layer.adc.codes is not None
-        }
-        if seen:
-            self.executor.observe(graph, self.batches, {value: magnitudes.add for value, magnitudes in seen.items()})
+        seen = {layer.name: _Seen(layer, self.adc) for layer in found if layer.adc.codes is not None}
+        meters = InputMeters(found)
+        if seen or meters.visitors:
+            visitors = {layer.read.result: seen[layer.name].add for layer in found if layer.name in seen}
+            self.executor.observe(graph, self.batches, meters.visitors, currents=visitors)
+            meters.settle()
         for layer in found:
             codes = layer.adc.codes
             if codes is None:
                 layer.adc.range = CurrentRange(1.0, "unlimited resolution", None, None, True)
             else:
-                layer.adc.range = self._range(layer, codes, seen[layer.read.result])
+                layer.adc.range = self._range(layer, codes, seen[layer.name])
             layer.rescale.scale = (layer.rescale.unit_scale * layer.adc.range.lsb).astype(np.float32)
             if layer.accumulate.unit_correction is not None:
                 layer.accumulate.correction = _correction(layer, layer.accumulate.unit_correction / layer.adc.range.lsb)
 
-    def _range(self, layer: Layer, codes: CodeRange, seen: Magnitudes) -> CurrentRange:
-        bounds, step = current_bounds(layer), current_step(layer)
-        reach = max(bounds[1], -bounds[0])
+    def _range(self, layer: Layer, codes: CodeRange, sample: _Seen) -> CurrentRange:
+        currents, seen = currents_of(layer), sample.magnitudes
+        reach = currents.reach
         least = 0.0 if layer.unquantised else 1.0
-        sample = "calibration sample" if self.measured else "random inputs"
+        origin = "calibration sample" if self.measured else "random inputs"
         match self.adc.range:
             case "fixed":
                 lsb, basis = float(self.adc.fixed_lsb or 1.0), "fixed by the hardware"
@@ -74,20 +79,59 @@ class CalibrateAdc:
                 lsb, basis = reach / codes.high, "whole range"
             case _ if not seen.count:
                 lsb = max(min(_evenly_spread(layer), reach) / codes.high, least)
-                basis = f"evenly spread input codes, since {NEVER_REACHED} ({sample})"
+                basis = f"evenly spread input codes, since {NEVER_REACHED} ({origin})"
             case "percentile":
                 lsb = max(seen.percentile(self.adc.percentile) / codes.high, least)
-                basis = f"{self.adc.percentile:g} % of the {sample}"
+                basis = f"{self.adc.percentile:g} % of the {origin}"
             case _:
                 lsb = max(seen.least_squares_limit(codes.high) / codes.high, least)
-                basis = f"least squares over the {sample}"
+                basis = f"least squares over the {origin}"
         lsb = float(np.clip(np.float32(lsb or 1.0), np.finfo(np.float32).tiny, np.finfo(np.float32).max))
-        lossless = is_lossless(step, bounds, codes=codes, lsb=lsb)
-        bits = lossless_bits(step, bounds, signed=codes.low < 0)
-        limit = (codes.high + 0.5) * lsb
-        clipped = seen.share_beyond(limit) if seen.count else None
-        used = seen.largest / (codes.high * lsb) if seen.count else None
-        return CurrentRange(lsb, basis, clipped, used, lossless, bits)
+        reads = sample.conversions(currents, codes, lsb)
+        return CurrentRange(
+            lsb=lsb,
+            basis=basis,
+            clipped=reads.clipped_share() if seen.count else None,
+            used=seen.largest / (codes.high * lsb) if seen.count else None,
+            lossless=all(reads.lossless),
+            lossless_bits=common_lossless_bits(currents, signed=codes.low < 0),
+            reads=reads,
+        )
+
+
+class _Seen:
+    """What the calibration sample shows of the currents of one layer."""
+
+    def __init__(self, layer: Layer, adc: AdcDescription) -> None:
+        slices, polarities, places = layer.read.levels.shape[:3]
+        self._shape = (slices, polarities if layer.single_ended else 1, places, len(layer.digit_weights))
+        self._conversions = np.zeros(places, dtype=np.int64)
+        # A range that covers every current clips none.
+        covers = adc.range in ("unit", "full-scale")
+        self.magnitudes = Magnitudes(layer.name, parts=0 if covers else math.prod(self._shape))
+        self._covers = covers
+
+    def add(self, read: ReadIndex, currents: np.ndarray) -> None:
+        """Count the currents of one read."""
+        _, _, places, digits = self._shape
+        part = None if self._covers else (read.matrix * places + read.place) * digits + read.digit
+        self.magnitudes.add(currents, part)
+        if read.matrix == read.digit == 0:  # the others convert as many
+            self._conversions[read.place] += currents.size
+
+    def conversions(self, currents: Currents, codes: CodeRange, lsb: float) -> ReadConversions:
+        """What each read would need, and what it clips."""
+        bits = lossless_bits(currents, signed=codes.low < 0)
+        clipped = np.zeros(math.prod(self._shape), dtype=np.int64)
+        if not self._covers:
+            clipped = self.magnitudes.beyond((codes.high + 0.5) * lsb)
+        return ReadConversions(
+            shape=self._shape,
+            bits=None if bits is None else tuple(bits.reshape(-1).tolist()),
+            lossless=tuple(lossless_reads(currents, codes=codes, lsb=lsb).reshape(-1).tolist()),
+            conversions=tuple(self._conversions.tolist()),
+            clipped=tuple(clipped.tolist()),
+        )
 
 
 def _evenly_spread(layer: Layer) -> float:

@@ -2,71 +2,104 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
+import numba
 import numpy as np
 
 from xbarc.ir.layer import Layer
 from xbarc.ir.operators import CodeRange
 
 
-def current_bounds(layer: Layer) -> tuple[float, float]:
-    """The smallest and the largest current that any column of any block can give, over all admissible input codes."""
-    codes = layer.applied or CodeRange(-1, 1)
-    lowest = highest = 0.0
-    for cells, columns in _blocks(layer):
-        for positive, negative in _column_sums(layer, cells, columns):
-            highest = max(highest, float((positive * codes.high - negative * codes.low).max()))
-            lowest = min(lowest, float((positive * codes.low - negative * codes.high).min()))
-    return lowest, highest
+@dataclass(frozen=True, slots=True)
+class Currents:
+    """What each read can give at its columns, over all input codes or digits that it can be given.
 
+    Letters in shapes: ``S`` slices, ``A`` sides that are converted apart (1 or 2), ``D`` blocks, ``I`` input digits.
 
-def current_step(layer: Layer) -> int | None:
-    """The largest number that every current of every column is a whole multiple of, for whatever input codes.
-
-    0 where there are no currents; ``None`` where they are no whole numbers: ``g_min`` adds a fraction of a unit, or
-    codes or levels are not quantised.
+    Attributes:
+        lowest, highest: ``(S, A, D, I)`` float64, the ends of its currents; never above, never below 0.
+        steps: ``(S, A, D)`` int64, the largest number that all its currents are whole multiples of, 0 where there are
+            none; ``None`` where currents are no whole numbers: ``g_min`` adds a fraction of a unit, or codes or levels
+            are not quantised.
     """
-    if layer.unquantised or not layer.read.pedestal.is_integer():
-        return None
-    step = 0
-    for cells, columns in _blocks(layer):
-        if layer.single_ended:
-            terms = cells.astype(np.int64) + int(layer.read.pedestal)
-        else:
-            terms = _differences(layer, cells, columns)
-        step = math.gcd(step, int(np.gcd.reduce(terms.reshape(-1), initial=0)))
-        if step == 1:
-            break
-    return step
+
+    lowest: np.ndarray
+    highest: np.ndarray
+    steps: np.ndarray | None
+
+    @property
+    def reach(self) -> float:
+        """The largest magnitude of any current."""
+        return max(float(self.highest.max(initial=0.0)), -float(self.lowest.min(initial=0.0)))
+
+    @property
+    def step(self) -> int | None:
+        """As ``steps``, of all reads together."""
+        return None if self.steps is None else int(np.gcd.reduce(self.steps.reshape(-1), initial=0))
 
 
-def lossless_bits(step: int | None, bounds: tuple[float, float], *, signed: bool) -> int | None:
-    """The fewest bits of an ADC with a code for each current, where one code stands for ``step``.
+def currents_of(layer: Layer) -> Currents:
+    """The currents of a layer's reads, from the levels of its cells."""
+    read = layer.read
+    whole = layer.unquantised is None and read.pedestal.is_integer()
+    slices, polarities, places = read.levels.shape[:3]
+    sides = polarities if layer.single_ended else 1
+    lowest, highest = np.zeros((2, slices, sides, places))
+    steps = np.zeros((slices, sides, places), dtype=np.int64)
+    codes = CodeRange(0, 1) if read.digits is not None else layer.applied or CodeRange(-1, 1)
+    for number, place, cells, columns in _blocks(layer):
+        for side, terms in enumerate(_terms(layer, cells, columns)):
+            positive, negative = _column_sums(terms)
+            highest[number, side, place] = (positive * codes.high - negative * codes.low).max(initial=0.0)
+            lowest[number, side, place] = (positive * codes.low - negative * codes.high).min(initial=0.0)
+            if whole:
+                steps[number, side, place] = _common_divisor(terms)
+    digits = np.ones(1) if read.digits is None else np.array([float(digit.high) for digit in read.digits.reads])
+    return Currents(lowest[..., None] * digits, highest[..., None] * digits, steps if whole else None)
 
-    ``None`` where ``step`` is.
+
+def lossless_bits(currents: Currents, *, signed: bool) -> np.ndarray | None:
+    """The fewest bits of an ADC with a code for each current of a read, where one code stands for the read's step.
+
+    ``(S, A, D, I)`` int64; ``None`` where steps are.
     """
-    if step is None:
+    if currents.steps is None:
         return None
-    reach = int(max(bounds[1], -bounds[0])) // (step or 1)
-    return max(reach.bit_length() + int(signed), 1)
+    reach = np.maximum(currents.highest, -currents.lowest)
+    return _bits(reach, currents.steps[..., None], signed=signed)
 
 
-def is_lossless(step: int | None, bounds: tuple[float, float], *, codes: CodeRange, lsb: float) -> bool:
-    """Whether each current is a whole number of codes, none of them beyond the range."""
-    if step is None or not (step / lsb).is_integer():
-        return False
-    return codes.low * lsb <= bounds[0] and bounds[1] <= codes.high * lsb
+def common_lossless_bits(currents: Currents, *, signed: bool) -> int | None:
+    """As :func:`lossless_bits`, where all reads share one range, and so one step."""
+    step = currents.step
+    return None if step is None else int(_bits(np.array(currents.reach), np.array(step), signed=signed))
 
 
-def _blocks(layer: Layer) -> Iterator[tuple[np.ndarray, int]]:
-    """The cells of each slice and row block of a diagonal, ``(P, rows, C)``, and how many columns hold weights.
+def lossless_reads(currents: Currents, *, codes: CodeRange, lsb: float) -> np.ndarray:
+    """Whether each current of a read is a whole number of codes, none of them beyond the range: ``(S, A, D, I)``."""
+    if currents.steps is None:
+        return np.zeros(currents.highest.shape, dtype=bool)
+    whole = np.fmod(currents.steps.astype(np.float64), lsb) == 0.0
+    within = (codes.low * lsb <= currents.lowest) & (currents.highest <= codes.high * lsb)
+    found: np.ndarray = within & whole[..., None]
+    return found
+
+
+def _bits(reach: np.ndarray, step: np.ndarray, *, signed: bool) -> np.ndarray:
+    codes = np.floor_divide(reach, np.maximum(step, 1))
+    found: np.ndarray = np.maximum(np.frexp(codes)[1] + int(signed), 1).astype(np.int64)
+    return found
+
+
+def _blocks(layer: Layer) -> Iterator[tuple[int, int, np.ndarray, int]]:
+    """Slice and place of each block, its cells ``(P, rows, C)``, and how many columns hold weights.
 
     Without what pads short diagonals; reference columns are in place.
     """
     partition = layer.read.partition
-    for slice_levels in layer.read.levels:
+    for number, slice_levels in enumerate(layer.read.levels):
         for place in range(partition.stacked):
             diagonal, row_block = divmod(place, partition.row_blocks)
             cells = slice_levels[:, place, : partition.rows_in(diagonal, row_block)]
@@ -74,29 +107,47 @@ def _blocks(layer: Layer) -> Iterator[tuple[np.ndarray, int]]:
             if columns < partition.diagonal_columns:  # such a diagonal is one block, its reference column the last
                 kept = [*range(columns), *([-1] if partition.reference_column else [])]
                 cells = cells[..., kept]
-            yield cells, columns
+            yield number, place, cells, columns
 
 
-def _column_sums(layer: Layer, cells: np.ndarray, columns: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Of each current of a block, the sums of its positive and of its negative terms a column, for input code 1."""
-    if layer.single_ended:
-        for plane in cells:
-            total = plane.sum(axis=0, dtype=np.uint64 if plane.dtype.kind == "u" else np.float64).astype(np.float64)
-            yield total + len(plane) * layer.read.pedestal, np.zeros_like(total)
-        return
-    terms = _differences(layer, cells, columns)
-    positive = np.maximum(terms, 0).sum(axis=0, dtype=np.float64)
-    negative = np.maximum(-terms, 0).sum(axis=0, dtype=np.float64)
-    yield positive, negative
-
-
-def _differences(layer: Layer, cells: np.ndarray, columns: int) -> np.ndarray:
-    """What an input code 1 at each row adds to each column, subtracted: ``(rows, C)`` int32 or float64."""
+def _terms(layer: Layer, cells: np.ndarray, columns: int) -> Iterator[np.ndarray]:
+    """Of each side of a block, what an input code 1 at each row adds to each column: ``(rows, C)``."""
     partition = layer.read.partition
-    wide: np.ndarray = cells.astype(np.int32 if cells.dtype.kind == "u" else np.float64)
+    dtype = np.int32 if cells.dtype.kind == "u" else np.float64
+    if len(cells) == 2 and not layer.single_ended:
+        yield np.subtract(cells[0], cells[1], dtype=dtype)
+        return
+    wide: np.ndarray = cells.astype(dtype)
+    if layer.single_ended:
+        yield from wide + layer.read.pedestal if layer.read.pedestal else wide
+        return
     if partition.reference_column:
         short = columns < partition.diagonal_columns
         references = [columns] * columns if short else partition.reference_columns
         wide = wide[..., partition.data_columns[:columns]] - wide[..., references]
-    terms: np.ndarray = wide[0] - wide[1] if len(wide) == 2 else wide[0]
-    return terms
+    yield wide[0]
+
+
+@numba.njit(cache=True, nogil=True)
+def _column_sums(terms):  # type: ignore[no-untyped-def]
+    """Of each column of a two-dimensional array, the sums of its positive numbers and of those below 0, negated."""
+    positive, negative = np.zeros(terms.shape[1]), np.zeros(terms.shape[1])
+    for row in terms:
+        for column in range(row.size):
+            positive[column] += max(row[column], 0)
+            negative[column] += max(-row[column], 0)
+    return positive, negative
+
+
+@numba.njit(cache=True, nogil=True)
+def _common_divisor(terms):  # type: ignore[no-untyped-def]
+    """The largest number that all of a two-dimensional array are whole multiples of; 0 where all are 0."""
+    found = np.int64(0)
+    for row in terms:
+        for term in row:
+            other = abs(np.int64(term))
+            while other:
+                found, other = other, found % other
+            if found == 1:
+                return found
+    return found

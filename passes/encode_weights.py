@@ -69,7 +69,8 @@ class EncodeWeights:
         dtype = np.uint8 if levels_of_cell <= 256 else np.uint16
         levels = np.empty((len(radices), self.weights.polarities, *weight.shape), dtype=dtype)
         for part in _parts(weight.shape):
-            quotient = weight[part] / scale[:, None, :][part[0], :, part[2]]
+            # In the order of the cells, whatever that of the weights: what follows then goes along both.
+            quotient = np.divide(weight[part], scale[:, None, :][part[0], :, part[2]], order="C")
             signed = np.rint(quotient, out=quotient).astype(np.int32)
             if paired:
                 planes = [np.maximum(signed, 0), np.maximum(-signed, 0)]
@@ -109,7 +110,7 @@ class EncodeWeights:
         kind = self.weights.encoding
         levels = np.empty((1, self.weights.polarities, *weight.shape))
         for part in _parts(weight.shape):
-            share = weight[part] / peak[:, None, :][part[0], :, part[2]]
+            share = np.divide(weight[part], peak[:, None, :][part[0], :, part[2]], order="C")
             if kind == "differential":
                 planes = [np.maximum(share, 0.0), np.maximum(-share, 0.0)]
             else:

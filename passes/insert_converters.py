@@ -107,6 +107,7 @@ class InsertConverters:
             pedestal=float(np.float32(pedestal)),  # as the program's file holds it
             grid=None if levels.dtype.kind == "f" else 1.0,
             digits=digits,
+            active_rows=hardware.tile.active_rows,
             double=applied is None
             or hardware.cell.levels == "unlimited"
             or not _exact_in_float32(levels, partition, applied, highest=highest, pedestal=pedestal != 0.0),
@@ -145,25 +146,27 @@ class InsertConverters:
 def stack_levels(encoding: Encoding, partition: Partition) -> np.ndarray:
     """Cells as blocks: ``(S, P, D, R, C)``, reference columns in place, short blocks padded with level 0."""
     slices, polarities, groups, rows, columns = encoding.levels.shape
-    if groups == 1 and encoding.reference_levels is None and rows == partition.row_blocks * partition.block_rows:
+    whole = partition.positions == 1 and rows == partition.row_blocks * partition.block_rows
+    if whole and groups == 1 and encoding.reference_levels is None:
         return encoding.levels.reshape(slices, polarities, partition.row_blocks, partition.block_rows, columns)
-    together, diagonals = partition.groups_per_diagonal, partition.diagonals
-    shape = (slices, polarities, diagonals, partition.row_blocks * partition.block_rows, partition.stack_columns)
-    stack = np.zeros(shape, dtype=encoding.levels.dtype)
-    data = partition.data_columns
-    for diagonal in range(diagonals):
-        used = stack[:, :, diagonal, : rows * partition.groups_in(diagonal)]
+    together, positions = partition.groups_per_diagonal, partition.positions
+    shape = (partition.diagonals, positions, partition.position_blocks * partition.block_rows, partition.stack_columns)
+    stack = np.zeros((slices, polarities, *shape), dtype=encoding.levels.dtype)
+    data, height = partition.data_columns, rows // positions
+    for diagonal in range(partition.diagonals):
+        used = stack[:, :, diagonal, :, : height * partition.groups_in(diagonal)]
         if encoding.zero_levels is not None:  # off the diagonal of groups stands the weight zero
-            used[:] = encoding.zero_levels.reshape(-1, 1, 1, 1)
+            used[:] = encoding.zero_levels.reshape(-1, 1, 1, 1, 1)
         if encoding.reference_levels is not None:
-            used[..., sorted(set(partition.reference_columns))] = encoding.reference_levels.reshape(-1, 1, 1, 1)
+            used[..., sorted(set(partition.reference_columns))] = encoding.reference_levels.reshape(-1, 1, 1, 1, 1)
     for group in range(groups):
         diagonal, place = divmod(group, together)
-        part = stack[:, :, diagonal, place * rows : (place + 1) * rows]
+        part = stack[:, :, diagonal, :, place * height : (place + 1) * height]
+        matrix = encoding.levels[:, :, group].reshape(slices, polarities, height, positions, columns).swapaxes(2, 3)
         for start in range(0, columns, partition.block_columns):  # columns between two reference columns
             size = min(partition.block_columns, columns - start)
             first = data[place * columns + start]
-            part[..., first : first + size] = encoding.levels[:, :, group, :, start : start + size]
+            part[..., first : first + size] = matrix[..., start : start + size]
     return stack.reshape(slices, polarities, partition.stacked, partition.block_rows, partition.stack_columns)
 
 

@@ -1,7 +1,8 @@
-"""Pack: blocks of several layers share tiles."""
+"""Pack: blocks of one layer, or of several, share tiles."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,20 +10,35 @@ import numpy as np
 
 from xbarc.errors import CapacityError
 from xbarc.hardware.schema import Hardware
+from xbarc.ir.captures import settle_captures
 from xbarc.ir.graph import Graph
 from xbarc.ir.layer import Layer, layers
+from xbarc.ir.reads import take_turns
+from xbarc.ir.segments import owners_by_segment
 from xbarc.ir.stages import Stage
-from xbarc.passes.packing.parallel import Region, pack_regions
-from xbarc.passes.packing.pieces import Tile
-from xbarc.passes.place_blocks import block_shape
+from xbarc.passes.packing.matrices import Tile
+from xbarc.passes.packing.pack import Mode, Scope, pack, tiles_of
+from xbarc.passes.place_blocks import blocks_of, row_blocks_a_tile
 
 
 @dataclass(frozen=True)
 class PackBlocks:
-    """Give every block its tile, and the row and column where it begins there.
+    """Give every block, or every part of one, its tile, and the row and column where it begins there.
 
-    Blocks are packed as they were cut. A layer, with all its slices, polarities and copies, has one block at most in a
-    tile, so that its reads stay parallel; layers that share a tile read it in turn. Never more tiles than blocks.
+    =========  =========================================================================================================
+    parallel   blocks are packed as they were cut; all that a layer has in a tile is read at once, as far as one read
+               can drive the rows
+    dense      as few tiles as the packer finds; blocks without a reference column may be cut by columns, and what a
+               layer has in a tile may need several reads
+    =========  =========================================================================================================
+
+    Layers that share a tile read it in turn. Layers that share a matrix share its tiles. Each reload segment has the
+    chip for itself. There are never more tiles than without packing.
+
+    Attributes:
+        hardware: with the tiles.
+        scope: whether blocks of one layer share tiles, or of all.
+        mode: as above.
 
     Raises:
         CapacityError: the chip has too few tiles.
@@ -33,46 +49,46 @@ class PackBlocks:
     ensures: ClassVar[Stage] = Stage.PLACED
 
     hardware: Hardware
+    scope: Scope
+    mode: Mode
 
     def run(self, graph: Graph) -> None:
-        found = layers(graph)
-        owners: dict[str, Layer] = {}
-        for layer in found:
-            owners.setdefault(layer.read.matrix, layer)
-        regions = [region for index, layer in enumerate(owners.values()) for region in self._regions(index, layer)]
-        places = pack_regions(regions, Tile(self.hardware.tile.rows, self.hardware.tile.columns))
-        table = np.array([(place.tile, place.row, place.column) for place in places], dtype=np.int32).reshape(-1, 3)
-        self._check_capacity(len(np.unique(table[:, 0])), owners)
+        settle_captures(graph)
         placed: dict[str, np.ndarray] = {}
-        for matrix, layer in owners.items():
-            shape = (layer.read.copies, *block_shape(layer, self.hardware), 3)
-            blocks, table = np.split(table, [int(np.prod(shape[:-1]))])
-            pairs = layer.read.levels.shape[1]
-            placed[matrix] = np.broadcast_to(blocks.reshape(shape), (*shape[:2], pairs, *shape[3:]))
-        for layer in found:
-            blocks = placed[layer.read.matrix]
-            layer.read.tiles, layer.read.replicas = blocks[0, ..., 0].copy(), blocks[1:, ..., 0].copy()
-            layer.read.origins = blocks[..., 1:].copy()
+        for owners in owners_by_segment(graph):
+            tables = self._packed(owners)
+            self._check_capacity(tiles_of(tables), owners)
+            take_turns(tables, active_rows=self.hardware.tile.active_rows)
+            placed.update((layer.read.matrix, table) for layer, table in zip(owners, tables, strict=True))
+        for layer in layers(graph):
+            layer.read.pieces = placed[layer.read.matrix].copy()
 
-    def _regions(self, index: int, layer: Layer) -> list[Region]:
-        """The rectangles of a layer's blocks, as in :func:`block_shape`, for every copy."""
-        slices, sides = block_shape(layer, self.hardware)[:2]
-        partition = layer.read.partition
-        paired = self.hardware.tile.polarity == "adjacent-columns" and layer.read.levels.shape[1] == 2
-        one = [
-            Region(index, rows, (columns + int(partition.reference_column)) * (2 if paired else 1))
-            for rows, columns in partition.block_sizes()
-        ]
-        return one * (layer.read.copies * slices * sides)
+    def tiles_of(self, owners: Sequence[Layer]) -> int:
+        """Tiles that layers take when they are packed, one for each matrix."""
+        return tiles_of(self._packed(owners))
 
-    def _check_capacity(self, needed: int, owners: dict[str, Layer]) -> None:
+    def _packed(self, owners: Sequence[Layer]) -> list[np.ndarray]:
+        """The pieces of each layer, placed, without their turns."""
+        partitions = [layer.read.partition for layer in owners]
+        return pack(
+            [blocks_of(layer, self.hardware) for layer in owners],
+            Tile(self.hardware.tile.rows, self.hardware.tile.columns),
+            scope=self.scope,
+            mode=self.mode,
+            stacks=[row_blocks_a_tile(partition, self.hardware) for partition in partitions],
+            cuttable=[not partition.reference_column for partition in partitions],
+        )
+
+    def _check_capacity(self, needed: int, owners: Sequence[Layer]) -> None:
         available = self.hardware.chip_tiles
         if available == "unlimited" or needed <= available:
             return
-        sizes = {name: int(np.prod(block_shape(layer, self.hardware))) for name, layer in owners.items()}
+        sizes = {layer.name: blocks_of(layer, self.hardware).size for layer in owners}
         largest = max(sizes, key=lambda name: sizes[name])
+        closer = "" if (self.scope, self.mode) == ("network", "dense") else "pack closer (network, dense), "
         raise CapacityError(
             f"the packed model needs {needed} physical tiles, the chip has {available}: {needed - available} too few",
             where=f"the largest layer, {largest!r}, has {sizes[largest]} blocks",
-            fix=f"set chip.tiles to at least {needed}, take larger tiles, or leave layers digital (--host PATTERN)",
+            fix=f"{closer}set chip.tiles to at least {needed}, take larger tiles, leave layers digital (--host "
+            "PATTERN), or write the chip for one part of the network after the other (--segments)",
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,7 +13,9 @@ from xbarc.hardware.weights import magnitude_levels
 from xbarc.ir.graph import Graph
 from xbarc.ir.layer import Layer, layers
 from xbarc.ir.pipeline import Pass
+from xbarc.ir.reads import clashes
 from xbarc.ir.scopes import products
+from xbarc.ir.segments import tile_keys
 from xbarc.ir.stages import Stage
 
 _HALF = 0.5 + 1e-6  # what rounds to an integer may lie so far off, with the rounding of the quotient itself
@@ -41,56 +43,61 @@ class VerifyMapping:
 
 
 def verify_places(graph: Graph, hardware: Hardware) -> None:
-    """Check that every block lies within its tile, and that no two have a cell in common.
+    """Check that every piece lies within its tile, that no two of a reload segment have a cell in common, and that
+    those of a layer and tile that are read at once may be.
 
     Raises:
         InternalError: names the layers, the tile, and the row and column where they meet.
     """
     owners: dict[str, Layer] = {}
-    tables = []
+    tables, keys = [], []
     for layer in layers(graph):
         owner = owners.setdefault(layer.read.matrix, layer)
+        pieces = layer.read.pieces
+        if pieces is None:
+            raise InternalError(f"layer {layer.name!r} has no tiles")
         if owner is layer:
-            tables.append(_rectangles(layer, hardware))
-        elif not np.array_equal(_rectangles(owner, hardware), _rectangles(layer, hardware)):
+            tables.append(pieces)
+            keys.append(tile_keys(layer))
+        elif owner.read.pieces is None or not np.array_equal(owner.read.pieces, pieces):
             raise InternalError(f"layers {owner.name!r} and {layer.name!r} share a matrix, but not its tiles")
     if not tables:
         return
     names = [layer.name for layer in owners.values()]
     whose = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
     table = np.concatenate(tables)
-    for index in np.flatnonzero((table[:, 3] > hardware.tile.rows) | (table[:, 4] > hardware.tile.columns))[:1]:
-        raise InternalError(f"a block of layer {names[whose[index]]!r} reaches beyond tile {table[index, 0]}")
-    order = np.argsort(table[:, 0], kind="stable")
-    for together in np.split(order, np.flatnonzero(np.diff(table[order, 0])) + 1):
-        one, other = np.triu_indices(len(together), 1)
-        left, right = table[together[one]], table[together[other]]
-        begin, end = np.maximum(left[:, 1:3], right[:, 1:3]), np.minimum(left[:, 3:], right[:, 3:])
-        for index in np.flatnonzero((begin < end).all(axis=1))[:1]:
-            first, second = (names[whose[together[side[index]]]] for side in (one, other))
-            raise InternalError(
-                f"blocks of layers {first!r} and {second!r} lie on the same cell: "
-                f"tile {left[index, 0]}, row {begin[index, 0]}, column {begin[index, 1]}"
-            )
+    bottom, right = table["row"] + table["rows"], table["column"] + table["columns"]
+    for index in np.flatnonzero((bottom > hardware.tile.rows) | (right > hardware.tile.columns))[:1]:
+        raise InternalError(f"a block of layer {names[whose[index]]!r} reaches beyond tile {table['tile'][index]}")
+    tiles = np.concatenate(keys)
+    order = np.lexsort((whose, tiles))
+    for together in np.split(order, np.flatnonzero(np.diff(tiles[order])) + 1):
+        if len(together) > 1:
+            _verify_tile(table[together], [names[index] for index in whose[together]], hardware.tile.active_rows)
 
 
-def _rectangles(layer: Layer, hardware: Hardware) -> np.ndarray:
-    """``(blocks, 5)`` of all copies: tile, first row and column, the row and column behind the last."""
-    read, partition, layout = layer.read, layer.read.partition, hardware.tile.polarity
-    if read.tiles is None or read.replicas is None:
-        raise InternalError(f"layer {layer.name!r} has no tiles")
-    tiles = np.concatenate([read.tiles[None], read.replicas])[..., None]
-    origins = np.zeros((*tiles.shape[:-1], 2), dtype=np.int32) if read.origins is None else read.origins
-    places = np.concatenate([tiles, origins], axis=-1)
-    if tiles.shape[2] == 2 and layout != "paired-tiles":
-        if not np.array_equal(places[:, :, 0], places[:, :, 1]):
-            raise InternalError(f"layer {layer.name!r} has pairs of cells that are apart")
-        places = places[:, :, :1]
-    sizes = np.array(partition.block_sizes()).reshape(partition.stacked, partition.column_blocks, 2)
-    sizes += [0, int(partition.reference_column)]
-    if layout == "adjacent-columns":
-        sizes *= [1, 2]
-    return np.concatenate([places, places[..., 1:] + sizes], axis=-1).reshape(-1, 5)
+def _verify_tile(pieces: np.ndarray, names: Sequence[str], active_rows: int | None) -> None:
+    """Check the pieces of one tile; those of a layer follow each other."""
+    top, left = pieces["row"], pieces["column"]
+    bottom, right = top + pieces["rows"], left + pieces["columns"]
+    high, low = np.maximum(top[:, None], top), np.minimum(bottom[:, None], bottom)
+    begin, end = np.maximum(left[:, None], left), np.minimum(right[:, None], right)
+    for one, other in np.argwhere(np.triu((high < low) & (begin < end), 1))[:1]:
+        raise InternalError(
+            f"blocks of layers {names[one]!r} and {names[other]!r} lie on the same cell: "
+            f"tile {pieces['tile'][one]}, row {high[one, other]}, column {begin[one, other]}"
+        )
+    for name in dict.fromkeys(names):
+        mine = pieces[[other == name for other in names]]
+        if len(mine) == 1:
+            continue
+        at_once = mine["turn"][:, None] == mine["turn"]
+        driven = [
+            sum({int(piece["row"]): int(piece["rows"]) for piece in mine[mine["turn"] == turn]}.values())
+            for turn in np.unique(mine["turn"])
+        ]
+        if np.any(clashes(mine, pieces) & at_once) or max(driven) > (active_rows or max(driven)):
+            raise InternalError(f"one read of tile {pieces['tile'][0]} cannot serve all that layer {name!r} has in it")
 
 
 def verify_cells(graph: Graph, hardware: Hardware, weights: Mapping[str, np.ndarray]) -> None:
@@ -129,7 +136,11 @@ def _verify_block(
     """Compare the block with the weights over their ``scale``, ``(G, N)``; count those in ``held``, ``(G, K, N)``."""
     partition = layer.read.partition
     diagonal, row_block = divmod(at[0], partition.row_blocks)
-    top, left = row_block * partition.block_rows, at[1] * partition.block_columns
+    position, block = divmod(row_block, partition.position_blocks)
+    top, left = block * partition.block_rows, at[1] * partition.block_columns
+    height = partition.rows // partition.positions
+    parted = (partition.groups, height, partition.positions, partition.columns)
+    weight, held = (array.reshape(parted)[:, :, position] for array in (weight, held))
     found = _decode(layer, at)
     expected = np.zeros(found.shape)
     slack = np.zeros(found.shape)  # between groups there is nothing, exactly
@@ -138,7 +149,7 @@ def _verify_block(
     step = 2.0 if hardware.weights.encoding == "constant-sum" else 1.0
     for number in range(partition.groups_in(diagonal)):
         group = diagonal * partition.groups_per_diagonal + number
-        rows, inner_rows = _common(top, found.shape[0], number * partition.rows, partition.rows)
+        rows, inner_rows = _common(top, found.shape[0], number * height, height)
         columns, inner_columns = _common(left, found.shape[1], number * partition.columns, partition.columns)
         expected[rows, columns] = weight[group, inner_rows, inner_columns] / scale[group, inner_columns]
         slack[rows, columns] = _EXACT if unlimited else _HALF * step
@@ -148,8 +159,9 @@ def _verify_block(
     if not unlimited:
         wrong |= np.abs(found) > largest
     for row, column in np.argwhere(wrong)[:1]:
+        below = (top + row) * partition.positions + position
         raise InternalError(
-            f"layer {layer.name!r}: the cells at row {top + row}, column {left + column} of diagonal {diagonal} hold "
+            f"layer {layer.name!r}: the cells at row {below}, column {left + column} of diagonal {diagonal} hold "
             f"{found[row, column]:g}, and the weight over its scale is {expected[row, column]:g}"
         )
 

@@ -15,6 +15,7 @@ from xbarc.errors import InternalError
 from xbarc.ir.layer import FLOAT32_EXACT, Layer
 from xbarc.ir.operators import CodeRange
 from xbarc.ir.partition import Partition
+from xbarc.ir.pieces import ALL
 from xbarc.random import Key, fill_normals, fill_uniforms
 
 #: A coarser grid would show beside the rounding of targets to levels. In levels.
@@ -230,7 +231,7 @@ def _field(layer: Layer, key: Key) -> np.ndarray:
     """A standard-normal number for every cell, by slice, polarity, and row and column in the layer's matrix."""
     out = np.empty(layer.read.levels.shape, dtype=np.float32)
     for part in field_parts(layer):
-        rows = np.arange(part.first_row, part.first_row + layer.read.partition.block_rows, dtype=np.uint32)
+        rows = part.row_numbers(layer.read.partition.block_rows)
         row_words = np.stack([rows, np.zeros_like(rows)], axis=1)
         fill_normals(out[part.index], key, row_words, part.plane, part.first_column)
     return out
@@ -245,13 +246,19 @@ class FieldPart:
         rows: how many rows of it hold cells; further ones are padding of a short block.
         plane: ``2 * slice + polarity``.
         first_row, first_column: of the first cell in the layer's matrix; reference columns come after its last column.
+        row_step: from one row to the next in the layer's matrix; rows that pad a block are numbered on.
     """
 
     index: tuple[int, int, int, slice, slice]
     rows: int
     plane: int
     first_row: int
+    row_step: int
     first_column: int
+
+    def row_numbers(self, count: int) -> np.ndarray:
+        """Of the first ``count`` rows, in the layer's matrix: ``(count,)`` uint32."""
+        return np.arange(count, dtype=np.uint32) * np.uint32(self.row_step) + np.uint32(self.first_row)
 
 
 def field_parts(layer: Layer) -> Iterator[FieldPart]:
@@ -259,12 +266,11 @@ def field_parts(layer: Layer) -> Iterator[FieldPart]:
     levels, partition = layer.read.levels, layer.read.partition
     for place in range(partition.stacked):
         diagonal, block = divmod(place, partition.row_blocks)
-        first_row = diagonal * partition.diagonal_rows + block * partition.block_rows
-        rows = partition.rows_in(diagonal, block)
+        held = partition.rows_of(diagonal, block)
         for stack, column in _runs(partition, diagonal):
             for slice_, polarity in np.ndindex(levels.shape[:2]):
                 index = (slice_, polarity, place, slice(None), stack)
-                yield FieldPart(index, rows, 2 * slice_ + polarity, first_row, column)
+                yield FieldPart(index, len(held), 2 * slice_ + polarity, held.start, held.step, column)
 
 
 def _runs(partition: Partition, diagonal: int) -> Iterator[tuple[slice, int]]:
@@ -284,26 +290,29 @@ def _runs(partition: Partition, diagonal: int) -> Iterator[tuple[slice, int]]:
 
 
 def _faults(layer: Layer, key: Key, *, adjacent: bool) -> np.ndarray:
-    """A uniform number for every cell, by physical tile, row and column: faults stay with the silicon."""
-    levels, partition, tiles = layer.read.levels, layer.read.partition, layer.read.tiles
-    if tiles is None:
+    """A uniform number for every cell, by physical tile, row and column: faults stay with the silicon.
+
+    Cells that lie nowhere, in padding, have none.
+    """
+    levels, pieces = layer.read.levels, layer.read.pieces
+    if pieces is None:
         raise InternalError(f"layer {layer.name!r} has no tiles to be faulty")
-    step = partition.block_columns + int(partition.reference_column)
     polarities = levels.shape[1]
-    out = np.empty(levels.shape, dtype=np.float32)
-    rows = np.arange(partition.block_rows, dtype=np.uint32)
-    origins = np.zeros((*tiles.shape, 2), dtype=np.int32) if layer.read.origins is None else layer.read.origins[0]
-    for slice_, polarity, place, block in np.ndindex(tiles.shape):
-        tile = np.full_like(rows, tiles[slice_, polarity, place, block])
-        part = out[slice_, polarity, place, :, block * step : (block + 1) * step]
-        first_row, first_column = (int(number) for number in origins[slice_, polarity, place, block])
-        row_words = np.stack([tile, rows + np.uint32(first_row)], axis=1)
-        if adjacent and polarities == 2:
-            pairs = np.empty((len(rows), 2 * part.shape[1]), dtype=np.float32)
-            fill_uniforms(pairs, key, row_words, 0, first_column)
-            part[:] = pairs[:, polarity::2]
+    out = np.full(levels.shape, 0.5, dtype=np.float32)
+    for piece in pieces[pieces["copy"] == 0]:
+        rows = np.arange(piece["row"], piece["row"] + piece["rows"], dtype=np.uint32)
+        row_words = np.stack([np.full_like(rows, piece["tile"]), rows], axis=1)
+        first = int(piece["first"])
+        part = out[piece["slice"], :, piece["place"], : len(rows), first : first + int(piece["count"])]
+        column = int(piece["column"])
+        if piece["side"] != ALL:
+            fill_uniforms(part[piece["side"]], key, row_words, 0, column)
+        elif adjacent and polarities == 2:
+            pairs = np.empty((len(rows), 2 * part.shape[2]), dtype=np.float32)
+            fill_uniforms(pairs, key, row_words, 0, column)
+            part[0], part[1] = pairs[:, 0::2], pairs[:, 1::2]
         else:
-            # The cells of a pair at one site are told apart by the plane; two tiles, by the tile.
-            shares = polarities == 2 and tiles[slice_, 0, place, block] == tiles[slice_, 1, place, block]
-            fill_uniforms(part, key, row_words, polarity if shares else 0, first_column)
+            # The cells of a pair at one site are told apart by the plane.
+            for polarity in range(polarities):
+                fill_uniforms(part[polarity], key, row_words, polarity, column)
     return out

@@ -51,8 +51,9 @@ class HostModel:
         options.inter_op_num_threads = 1
         options.graph_optimization_level = _LEVELS[optimization]
         options.log_severity_level = 4  # what goes wrong is raised; nothing else writes to the terminal
-        # Threads that go on spinning after a run would take the processors from the layers that come next.
-        options.add_session_config_entry("session.force_spinning_stop", "1")
+        # Threads that spin while they wait take the processors from the layers that come next, and from the loading of
+        # the next model: with one between any two layers, that takes longer than the layers.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # onnxruntime takes the memory of these values, not a reference to them: they must outlive the loading.
         given = {
             name: ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array))

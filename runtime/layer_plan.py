@@ -33,7 +33,7 @@ class Block:
     """The reads of one row block of one diagonal: everything that shares one panel of windows.
 
     Attributes:
-        rows: first and last-but-one row in the layer's matrix (groups laid end to end).
+        rows: which of the layer's matrix it holds (groups laid end to end).
         matrices: ``(rows, columns)`` levels, or differences of levels where currents are subtracted; one a slice and,
             where they are converted apart, one a polarity.
         weights: what the codes of each matrix count in the sum.
@@ -46,7 +46,7 @@ class Block:
             blocks)``; empty where there are none.
     """
 
-    rows: tuple[int, int]
+    rows: range
     matrices: tuple[np.ndarray, ...]
     weights: tuple[float, ...]
     signs: tuple[np.ndarray, ...]
@@ -154,11 +154,10 @@ def _diagonal(
     layer: Layer, index: int, dtype: np.dtype, noise: LayerNoise | None, correction: np.ndarray | None
 ) -> Diagonal:
     partition = layer.read.partition
-    first_row = index * partition.diagonal_rows
     blocks = []
     for row_block in range(partition.row_blocks):
-        rows = partition.rows_in(index, row_block)
-        start = first_row + row_block * partition.block_rows
+        held = partition.rows_of(index, row_block)
+        rows = len(held)
         matrices, weights = [], []
         place = index * partition.row_blocks + row_block
         for matrix, weight in _matrices(layer, place, rows, dtype):
@@ -172,7 +171,7 @@ def _diagonal(
         how = layer.accumulate.recombination
         blocks.append(
             Block(
-                rows=(start, start + rows),
+                rows=held,
                 matrices=tuple(matrices),
                 weights=tuple(weights),
                 signs=() if how is None else tuple(how.signs[:, place]),
@@ -190,16 +189,16 @@ def _matrices(layer: Layer, place: int, rows: int, dtype: np.dtype) -> Iterator[
     """The matrices of one block and the weights of their codes."""
     partition = layer.read.partition
     for cells, weight in zip(layer.read.levels[:, :, place, :rows], layer.accumulate.slice_weights, strict=True):
-        planes = cells.astype(dtype)
         if layer.single_ended:
-            signs = (1.0, -1.0) if len(planes) == 2 else (1.0,)
-            for plane, sign in zip(planes, signs, strict=True):
+            signs = (1.0, -1.0) if len(cells) == 2 else (1.0,)
+            for plane, sign in zip(cells.astype(dtype), signs, strict=True):
                 yield np.ascontiguousarray(plane), float(weight) * sign
         elif partition.reference_column:
-            difference = planes[0][:, partition.data_columns] - planes[0][:, partition.reference_columns]
+            plane = cells[0].astype(dtype)
+            difference = plane[:, partition.data_columns] - plane[:, partition.reference_columns]
             yield np.ascontiguousarray(difference), float(weight)
         else:
-            yield planes[0] - planes[1], float(weight)
+            yield np.subtract(cells[0], cells[1], dtype=dtype), float(weight)
 
 
 def _add_variances(layer: Layer, cells: np.ndarray, variances: list[np.ndarray], references: list[np.ndarray]) -> None:

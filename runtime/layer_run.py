@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
@@ -13,12 +13,10 @@ import numpy as np
 
 from xbarc.errors import DataError
 from xbarc.ir.digits import Digits, DigitSource
+from xbarc.ir.executor import CurrentVisitor, ReadIndex
 from xbarc.runtime import kernels
 from xbarc.runtime.layer_plan import Block, Diagonal, LayerPlan
 from xbarc.runtime.read_noise import LayerReads
-
-#: Called with pieces ``(windows, columns)`` of the currents of any block.
-CurrentVisitor = Callable[[np.ndarray], None]
 
 #: As :func:`xbarc.runtime.kernels.take_digit` numbers them.
 _SOURCES: Final[tuple[DigitSource, ...]] = ("code", "complement", "sign", "positive", "negative")
@@ -81,10 +79,10 @@ def run_layer(
         window_offset, row_offset = plan.windows.offsets(plan.channels, spatial)
         lock = Lock()
 
-        def visit_alone(currents: np.ndarray) -> None:
+        def visit_alone(read: ReadIndex, currents: np.ndarray) -> None:
             if visit is not None:
                 with lock:
-                    visit(currents)
+                    visit(read, currents)
 
         panel = _panel_windows(windows)
         panels = math.ceil(images * windows / panel)
@@ -181,7 +179,11 @@ def _run_panels(
 ) -> None:
     total = y.shape[0] * y.shape[2]
     for across, diagonal in enumerate(plan.diagonals):
-        heights = [block.rows[1] - block.rows[0] for block in diagonal.blocks]
+        heights = [len(block.rows) for block in diagonal.blocks]
+        taps = [
+            np.ascontiguousarray(row_offset[block.rows.start : block.rows.stop : block.rows.step])
+            for block in diagonal.blocks
+        ]
         # Several panels a call, as many as stay in the cache: threads take turns in the interpreter between calls.
         together = max(1, _CACHED // (panel_windows * max(heights)))
         width = diagonal.blocks[0].matrices[0].shape[1]
@@ -198,8 +200,7 @@ def _run_panels(
             for down, block in enumerate(diagonal.blocks):
                 inputs = all_inputs[down][:taken]
                 panel = inputs.reshape(-1, heights[down])
-                rows = row_offset[block.rows[0] : block.rows[1]]
-                kernels.gather_windows(codes, first, count, image_size, window_offset, rows, panel)
+                kernels.gather_windows(codes, first, count, image_size, window_offset, taps[down], panel)
                 for number, (applied, worth) in enumerate(_applied(plan.digits, inputs)):
                     for read, (matrix, weight) in enumerate(zip(block.matrices, block.weights, strict=True)):
                         np.matmul(applied, matrix, out=stack)  # one product a panel
@@ -209,7 +210,8 @@ def _run_panels(
                         if reads is not None:
                             reads.add((across, down, read, number), block, applied, currents, first, count)
                         if visit is not None:
-                            visit(_data(plan, diagonal, currents[:count]))
+                            place = across * len(diagonal.blocks) + down
+                            visit(ReadIndex(read, place, number), _converted_columns(plan, diagonal, currents[:count]))
                         _accumulate(plan, block, read, currents, count, weight * worth, sums)
                 if block.correction is not None:
                     kernels.correct(panel, count, block.correction, sums)
@@ -230,9 +232,13 @@ def _applied(digits: Digits | None, codes: np.ndarray) -> Iterator[tuple[np.ndar
         yield applied, digit.weight
 
 
-def _data(plan: LayerPlan, diagonal: Diagonal, currents: np.ndarray) -> np.ndarray:
-    """Currents of columns that hold weights."""
-    return currents if plan.data_columns is not None else currents[:, : diagonal.columns]
+def _converted_columns(plan: LayerPlan, diagonal: Diagonal, currents: np.ndarray) -> np.ndarray:
+    """Currents of columns that hold weights, and of their reference columns where those are converted too."""
+    if plan.data_columns is None:
+        return currents[:, : diagonal.columns]
+    if diagonal.columns == len(plan.data_columns):
+        return currents
+    return currents[:, [*range(diagonal.columns), -1]]  # one block, its reference column the last
 
 
 def _accumulate(

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import threadpoolctl
 
-from xbarc.runtime.layer_run import CurrentVisitor, Place
+from xbarc.ir.executor import CurrentVisitor
+from xbarc.runtime.layer_run import Place
 from xbarc.runtime.steps import Array, Context, Routine, ValueVisitor
 
 

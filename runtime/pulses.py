@@ -62,6 +62,7 @@ def write_and_verify(  # type: ignore[no-untyped-def]
     max_pulses,
     keys,
     first_row,
+    row_step,
     first_column,
     plane,
     state,
@@ -83,6 +84,7 @@ def write_and_verify(  # type: ignore[no-untyped-def]
         max_cycles, max_pulses: reads of a cell, and pulses between two reads, at most.
         keys: ``(3, 2)`` uint32: the words of the keys of pulses, of write noise and of reads.
         first_row, first_column, plane: the place of the first cell.
+        row_step: from one row of cells to the next, in the numbers of rows.
         state: float64, filled: what reads find afterwards, but for their own errors.
         cycles, pulses_up, pulses_down: int64, filled.
         accepted: bool, filled: whether the last read was within the band.
@@ -96,7 +98,7 @@ def write_and_verify(  # type: ignore[no-untyped-def]
     count, rising = np.zeros(4, np.int64), np.zeros(4, np.bool_)
 
     for row in range(rows):
-        c0[:] = np.uint32(first_row + row)
+        c0[:] = np.uint32(first_row + row * row_step)
         for quad in range((lead + columns + 3) // 4):
             c2[:] = np.uint32(first_quad + quad)
             before = 4 * quad - lead  # column of the first of the four

@@ -9,9 +9,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from xbarc.ir.executor import CurrentVisitor
 from xbarc.runtime.host import HostModel
 from xbarc.runtime.layer_plan import LayerPlan
-from xbarc.runtime.layer_run import CurrentVisitor, Place, run_layer
+from xbarc.runtime.layer_run import Place, run_layer
 
 #: Whatever flows between steps: arrays, and what else onnxruntime takes and gives (sequences, optionals).
 Array = Any

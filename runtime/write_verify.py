@@ -10,7 +10,7 @@ import numpy as np
 
 from xbarc.devices.switching.model import Floats, Quantity, SwitchingCells, SwitchingModel
 from xbarc.errors import UsageError
-from xbarc.random import Key, normals
+from xbarc.random import Key, fill_normals
 from xbarc.runtime.pulses import MOST_CYCLES, MOST_PULSES, write_and_verify
 
 
@@ -63,12 +63,14 @@ class Site:
         matrix: the name of the matrix that the cells hold.
         plane: ``2 * slice + polarity``.
         first_row, first_column: of the array's first cell in the matrix.
+        row_step: from one row of the array to the next in the matrix.
     """
 
     seed: int = 0
     matrix: str = ""
     plane: int = 0
     first_row: int = 0
+    row_step: int = 1
     first_column: int = 0
 
     def key(self, kind: str) -> Key:
@@ -117,7 +119,9 @@ def draw_cells(model: SwitchingModel, shape: tuple[int, int], site: Site) -> Swi
 
     def deviates(quantity: Quantity) -> Floats:
         key = site.key(f"switching {quantity}")
-        drawn = normals(key, shape, first_row=site.first_row, first_column=site.first_column, plane=site.plane)
+        drawn = np.empty(shape, dtype=np.float32)
+        rows = np.arange(shape[0], dtype=np.uint32) * np.uint32(site.row_step) + np.uint32(site.first_row)
+        fill_normals(drawn, key, np.stack([rows, np.zeros_like(rows)], axis=1), site.plane, site.first_column)
         return drawn.astype(np.float64)
 
     return model.cells(shape, deviates)
@@ -187,6 +191,7 @@ def write_cells_verified(
         procedure.max_pulses,
         np.array([(key.low, key.high) for key in keys], dtype=np.uint32),
         site.first_row,
+        site.row_step,
         site.first_column,
         np.uint32(site.plane),
         state,

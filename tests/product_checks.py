@@ -8,6 +8,7 @@ from networks import Case, error, run, unsigned
 
 import xbarc
 from xbarc.hardware.schema import Hardware
+from xbarc.passes.split_blocks import Split
 
 
 def on_tiles(program: xbarc.Program) -> list[str]:
@@ -20,12 +21,12 @@ def host_reasons(program: xbarc.Program) -> dict[str, str]:
     return {operator.name: operator.reason for operator in program.report().host}
 
 
-def check_exact(case: Case, tolerance: float) -> None:
+def check_exact(case: Case, tolerance: float, *, split: Split = "greedy") -> None:
     """The lowering alone: nothing is rounded, so the source model's result must come out.
 
     Where one output is all there is, its range says nothing: what counts is the size of the terms that add up.
     """
-    program = xbarc.compile(case.model, hardware="exact", calibration=[case.feeds])
+    program = xbarc.compile(case.model, hardware="exact", calibration=[case.feeds], split=split)
     assert on_tiles(program) == ["y"]
     (expected,) = run(case.model, case.feeds)
     ours = program.write().run(case.feeds)["y"]
@@ -38,9 +39,9 @@ def check_exact(case: Case, tolerance: float) -> None:
     assert error(theirs, ours, scale) < tolerance
 
 
-def check_same_bits(case: Case, hardware: Hardware) -> xbarc.Program:
+def check_same_bits(case: Case, hardware: Hardware, *, split: Split = "greedy") -> xbarc.Program:
     """The runtime and onnxruntime on the compiled program give the same bits, however much of it is rewritten."""
-    program = xbarc.compile(case.model, hardware=hardware, calibration=[case.feeds])
+    program = xbarc.compile(case.model, hardware=hardware, calibration=[case.feeds], split=split)
     assert on_tiles(program) == ["y"]
     assert program.report().layers[0].inexact is None
     ours = program.write().run(case.feeds)["y"]

@@ -255,9 +255,13 @@ def change_metadata(program: Path, change: Callable[[dict[str, object]], object]
         (lambda facts: facts["hardware"]["adc"].update(bits=0), "the program is damaged"),
         (lambda facts: facts.pop("options"), "the program is damaged"),
         (lambda facts: facts["calibration"].pop("origin"), "the program lacks calibration.origin"),
-        (lambda facts: facts["layers"]["fc1"].pop("tiles"), "the program is damaged"),
+        (lambda facts: facts["layers"]["fc1"].pop("pieces"), "the program is damaged"),
+        (
+            lambda facts: facts.update(schema=1),
+            "the program was made by an older xbarc: its schema is 1, this one reads 2",
+        ),
     ],
-    ids=["newer", "layers", "hardware", "bits", "options", "calibration", "tiles"],
+    ids=["newer", "layers", "hardware", "bits", "options", "calibration", "pieces", "older"],
 )
 def test_a_program_that_cannot_be_read(
     command: Command, program: Path, data: Path, change: Callable[[dict[str, object]], object], says: str

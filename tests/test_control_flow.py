@@ -204,7 +204,7 @@ def test_arithmetic_in_a_loop_counts_as_often_as_it_runs() -> None:
     found = {operator.name: operator for operator in report.operators}
     assert found["inner"].macs == 6 * 16
     assert found["loop"].reason.startswith("control flow")
-    assert xbarc.compile(repeated(6), calibration=numbers(3, 4)).report().analog_macs == 6 * 16
+    assert xbarc.compile(repeated(6), calibration=numbers(3, 4)).report().totals.analog_macs == 6 * 16
 
 
 def test_patterns_reach_into_bodies() -> None:

@@ -84,7 +84,7 @@ def test_a_small_description_is_completed_with_the_documented_defaults() -> None
         "adc": {"bits": 8, "range": "percentile", "percentile": 99.98, "noise_lsb": 0.0},
         "core": {"tiles": 1},
         "network": {},
-        "chip": {"tiles": "unlimited"},
+        "chip": {"tiles": "unlimited", "tiles_written": 1},
         "components": {},
     }
 

@@ -143,10 +143,127 @@ from xbarc.hardware.load import load_hardware
         ),
         (
             "[adc]\nbits = 8",
+            '[adc]\nbits = 8\n[components.x]\nlevel = "tile"\npower = "1 mW"\nsource = "x"\nscales_with = "level"',
+            'components.x.scales_with = "level" follows the inputs that are applied, and components.x.use is missing',
+            20,
+            'set use = "dac-conversion" or "tile-read", or remove scales_with',
+        ),
+        (
+            "[adc]\nbits = 8",
+            '[adc]\nbits = 8\n[components.x]\nlevel = "tile"\nsource = "x"\nuse = "adc-conversion"\nenergy = "1 pJ"\n'
+            'scales_with = "nonzero"',
+            'components.x.scales_with = "nonzero" follows the inputs that are applied, and components.x.use = '
+            '"adc-conversion" applies none',
+            21,
+            'set use = "dac-conversion" or "tile-read", or remove scales_with',
+        ),
+        (
+            "[adc]\nbits = 8",
+            '[adc]\nbits = 8\n[components.x]\nlevel = "tile"\nsource = "x"\npower = "1 mW"\nincludes = ["bus-bit"]\n'
+            '[components.y]\nlevel = "core"\nsource = "y"\nuse = "bus-bit"\nenergy = "1 pJ"',
+            'components.x.includes has "bus-bit", which components.y counts again',
+            20,
+            "take it out of includes, or remove the use of the other part",
+        ),
+        (
+            "columns = 64",
+            'columns = 64\nread_voltage = "0.2 V"\n[components.x]\nlevel = "tile"\nsource = "x"\npower = "1 mW"\n'
+            'includes = ["cells"]',
+            'components.x.includes has "cells", whose energy tile.read_voltage = 200 mV counts again',
+            15,
+            'take "cells" out of includes, or remove tile.read_voltage',
+        ),
+        (
+            "[adc]\nbits = 8",
+            '[adc]\nbits = 8\n[components.x]\nlevel = "tile"\npower = "1 mW"\nsource = "x"\nincludes = ["cell"]',
+            'components.x.includes[0] cannot be "cell"',
+            20,
+            'give a list of any of "dac-conversion", "adc-conversion", "tile-read", "shift-add", "buffer-bit", '
+            '"bus-bit", "network-bit", "digital-operation", "cell-write" and "cells"',
+        ),
+        (
+            "columns = 64",
+            'columns = 64\nread_voltage = "0 V"',
+            'tile.read_voltage: "0 V" is zero, expected more than 0 V',
+            10,
+            'give a voltage as a string with its unit, such as "0.2 V"',
+        ),
+        (
+            "[adc]\nbits = 8",
             "[adc]\nbits = 8\n[components]\nadc = 3",
             "the table [components.adc] cannot be 3",
             17,
             "give a table",
+        ),
+        (
+            "[dac]",
+            "[weights]\nslices = 2\nslice_levels = [4]\n[dac]",
+            "weights.slice_levels lists 1 slices, and weights.slices = 2",
+            13,
+            "give each slice its levels",
+        ),
+        (
+            "[dac]",
+            "[weights]\nslice_levels = [\n  1,\n]\n[dac]",
+            "weights.slice_levels[0] cannot be 1",
+            12,
+            "give a list of whole numbers from 2 to 65536",
+        ),
+        (
+            "columns = 64",
+            'columns = 64\nactive-rows = "all"',
+            "unknown key tile.active-rows",
+            10,
+            "did you mean tile.active_rows?",
+        ),
+        (
+            '"25 uS"',
+            '"1e999 S"',
+            'cell.g_max: "1e999 S" is too large, expected a number below 1.8e308',
+            5,
+            'give a conductance as a string with its unit, such as "25 uS"',
+        ),
+        (
+            '"25 uS"',
+            '"inf S"',
+            'cell.g_max: "inf S" does not start with a number, expected a number and the unit S',
+            5,
+            'give a conductance as a string with its unit, such as "25 uS"',
+        ),
+        (
+            "[adc]\nbits = 8",
+            '[adc]\nbits = 8\n[components.adc]\nlevel = "tile"\nuse = "adc-conversion"\nenergy = "1 mW"\nsource = "x"',
+            'components.adc.energy: "1 mW" has the unit "mW", expected J',
+            19,
+            'give an energy as a string with its unit, such as "1.667 pJ"',
+        ),
+        (
+            "[adc]\nbits = 8",
+            '[adc]\nbits = 8\n[components.adc]\nlevel = "tile"\nuse = "adc-conversion"\nenergy = "-1 pJ"\nsource = "x"',
+            'components.adc.energy: "-1 pJ" is negative, expected at least 0 J',
+            19,
+            'give an energy as a string with its unit, such as "1.667 pJ"',
+        ),
+        (
+            "[adc]\nbits = 8",
+            '[adc]\nbits = 8\n[components.adc]\nlevel = "tile"\nuse = "adc-conversion"\nenergy = "1 XJ"\nsource = "x"',
+            'components.adc.energy: "1 XJ" has the prefix "X", expected one of f p n u m k M G T P or none before J',
+            19,
+            'give an energy as a string with its unit, such as "1.667 pJ"',
+        ),
+        (
+            "[adc]\nbits = 8",
+            '[adc]\nbits = 8\n[components.adc]\nlevel = "tile"\ncount = "2"\narea = "1 mm2"\nsource = "x"',
+            'components.adc.count cannot be "2"',
+            18,
+            "give a number above 0 and up to 1000000000",
+        ),
+        (
+            "[adc]\nbits = 8",
+            "[adc]\nbits = 8\n[chip]\nmesh_rows = nan\nmesh_columns = 2",
+            "chip.mesh_rows cannot be nan",
+            17,
+            "give a whole number from 1 to 65536",
         ),
     ],
 )
@@ -180,6 +297,22 @@ def test_an_override_of_a_preset_is_the_place_of_its_error(override: str, what: 
     with pytest.raises(HardwareError) as caught:
         load_hardware("isaac", [override])
     assert (caught.value.what, caught.value.where) == (what, f"override {override}")
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n"])
+def test_an_empty_file_is_told_all_that_it_lacks(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "chip.toml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(HardwareError) as caught:
+        load_hardware(file)
+    assert str(caught.value).splitlines() == [
+        f"5 errors in {file}:",
+        f"  {file}: name is missing; give a string that is not empty",
+        f"  {file}: the table [cell] is missing; add it, with g_min and g_max",
+        f"  {file}: the table [tile] is missing; add it, with rows and columns",
+        f"  {file}: the table [dac] is missing; add it, with bits",
+        f"  {file}: the table [adc] is missing; add it, with bits",
+    ]
 
 
 def test_a_component_changes_by_an_override() -> None:

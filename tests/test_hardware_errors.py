@@ -37,7 +37,8 @@ def error_of(tmp_path: Path, text: str, *overrides: str) -> HardwareError:
             "rows = 128\nfrequency = 3",
             "unknown key tile.frequency",
             9,
-            "the keys of the table [tile] are rows, columns, polarity, active_rows and read_time",
+            "the keys of the table [tile] are rows, columns, polarity, active_rows, read_time, write_time and "
+            "read_voltage",
         ),
         (
             "[cell]",
@@ -225,57 +226,6 @@ def test_all_conflicts_are_told_at_once(tmp_path: Path) -> None:
     ]
 
 
-# Overrides
-
-
-@pytest.mark.parametrize(
-    ("override", "what", "fix"),
-    [
-        ("adc.bitz=6", "unknown key adc.bitz", "did you mean adc.bits?"),
-        ("rows=6", "unknown key rows", "did you mean tile.rows?"),
-        ("adcs.bits=6", "unknown key adcs.bits", "did you mean adc.bits?"),
-        ("adc.bits.x=6", "unknown key adc.bits.x", "did you mean adc.bits?"),
-        (
-            "adc.=6",
-            "unknown key adc.",
-            "the keys of the table [adc] are bits, range, percentile, noise_lsb, fixed_lsb, columns_per_adc and rate",
-        ),
-        (
-            "components.adc.lvel=tile",
-            "unknown key components.adc.lvel",
-            "did you mean components.adc.level?",
-        ),
-        ("chip.mesh_row=6", "unknown key chip.mesh_row", "did you mean chip.mesh_rows?"),
-        ("dac=6", "dac is a table, not a key", "name dac.bits, dac.range or dac.percentile"),
-        ("adc.bits=06", 'adc.bits cannot be "06"', 'give a whole number from 2 to 24 or "unlimited"'),
-        ("adc.bits=", 'adc.bits cannot be ""', 'give a whole number from 2 to 24 or "unlimited"'),
-        ("weights.slices=17", "weights.slices cannot be 17", "give a whole number from 1 to 16"),
-        (
-            "cell.g_max=0.5 uS",
-            "cell.g_min = 1 uS is not below cell.g_max = 500 nS",
-            "lower cell.g_min or raise cell.g_max",
-        ),
-    ],
-)
-def test_an_override_that_cannot_be_is_the_place_of_its_error(
-    tmp_path: Path, override: str, what: str, fix: str
-) -> None:
-    error = error_of(tmp_path, CHIP, override)
-    assert (error.what, error.where, error.fix) == (what, f"override {override}", fix)
-
-
-@pytest.mark.parametrize("override", ["adc.bits", "=6", "", "  = 6"])
-def test_an_override_needs_a_key_and_an_equals_sign(tmp_path: Path, override: str) -> None:
-    error = error_of(tmp_path, CHIP, override)
-    assert error.what == f'the override "{override}" is not key.path=value'
-    assert error.fix == "write it as in adc.bits=6"
-
-
-def test_an_override_into_what_is_no_table_leaves_the_error_with_the_file(tmp_path: Path) -> None:
-    text = CHIP.replace("[dac]\nbits = 8\n", "").replace("[cell]", "dac = 8\n[cell]")
-    assert error_of(tmp_path, text, "dac.bits=6").where == f"{tmp_path / 'chip.toml'}, line 3"
-
-
 # Sources that cannot be read
 
 
@@ -283,7 +233,7 @@ def test_an_override_into_what_is_no_table_leaves_the_error_with_the_file(tmp_pa
     ("text", "place"),
     [
         (CHIP.replace("rows = 128", "rows 128"), "line 8"),
-        (CHIP + "bits = 9\n", "line 16"),
+        ("a = 1\n[a]\nb = 2\n", "line 2"),
         (CHIP + 'range = """', "end of the file"),
     ],
 )
@@ -293,6 +243,23 @@ def test_a_syntax_error_has_its_line(tmp_path: Path, text: str, place: str) -> N
     assert "(at " not in error.what
     assert error.where is not None
     assert error.where.startswith(f"{tmp_path / 'chip.toml'}, {place}")
+
+
+@pytest.mark.parametrize(
+    ("more", "name", "first", "second"),
+    [
+        ("bits = 9\n", "adc.bits", 15, 16),
+        ("[adc]\nrange = 'mse'\n", "adc", 14, 16),
+        ("[core]\ntiles = 2\n\n[chip]\n\n[core]\n", "core", 16, 21),
+        ("[core]\nbuffer = '''a\n[core]'''\ntiles = 2\ntiles = 3\n", "core.tiles", 19, 20),
+        ("[chip]\ntiles = 4\n[components.x]\narea = 1\n[components.x]\narea = 2\n", "components.x", 18, 20),
+    ],
+)
+def test_what_is_given_twice_has_both_lines(tmp_path: Path, more: str, name: str, first: int, second: int) -> None:
+    error = error_of(tmp_path, CHIP + more)
+    assert error.what == f"{name} is given twice, on line {first} and on line {second}"
+    assert error.where == f"{tmp_path / 'chip.toml'}, line {second}"
+    assert error.fix == "remove one of them"
 
 
 @pytest.mark.parametrize(

@@ -73,4 +73,4 @@ def test_vgg16_compiles_loads_in_onnxruntime_and_runs(tmp_path: Path) -> None:
     wanted = sum(
         logical_tiles(groups=1, rows=rows, columns=columns, tile_rows=256, tile_columns=256) for rows, columns in shapes
     )
-    assert program.report().logical_tiles == wanted
+    assert program.report().totals.logical_tiles == wanted

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections import defaultdict
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,142 +15,213 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from xbarc.hardware.load import load_hardware
 from xbarc.ir.partition import logical_tiles
+from xbarc.ir.pieces import ALL, whole_blocks
+from xbarc.ir.reads import take_turns
 from xbarc.passes.packing.bounds import area_bound, dual_feasible, parallel_bound, uncut_bound
-from xbarc.passes.packing.dense import pack_dense
-from xbarc.passes.packing.parallel import Region, pack_parallel, pack_regions
-from xbarc.passes.packing.pieces import Matrix, Packing, Piece, Placement, Tile, all_blocks, unpacked_tiles
-from xbarc.passes.packing.reads import owners_of, reads, serial_reads
+from xbarc.passes.packing.matrices import Matrix, Tile, all_blocks, unpacked_tiles
+from xbarc.passes.packing.pack import MODES, SCOPES, Mode, Scope, pack, tiles_of
+from xbarc.passes.place_blocks import unplaced
+from xbarc.passes.split_blocks import split
+from xbarc.passes.spread_groups import Shape, SpreadGroups, spread_over
 
-#: Networks with the most tiles that they may take: in parallel, as a multiple of its bound, and dense, of the area's.
-NETWORKS = ("mobilenetv2", "shufflenet", "googlenet", "squeezenet", "inception_v3")
+#: Published networks: the area bound, and what a quick heuristic is known to reach, in parallel and dense.
+NETWORKS = {
+    "mobilenetv2": (212, 265, 214),
+    "shufflenet": (84, 125, 95),
+    "googlenet": (427, 428, 428),
+    "squeezenet": (76, 77, 77),
+    "inception_v3": (1453, 1460, 1460),
+}
 TILE_128 = Tile(128, 128)
+#: Fewest columns of a block that is cut.
+LEAST = 8
+
+
+@dataclass(frozen=True)
+class Chip:
+    """Layers as blocks, and the tiles for them.
+
+    Attributes:
+        layers: the blocks of each.
+        matrices: of each.
+        tile: of the chip.
+        active_rows: that one read may drive.
+        stacks: of each layer, how many row blocks lie below each other in any case.
+        cuttable: of each layer.
+        apart: tiles of each layer where no layers share one.
+    """
+
+    layers: list[np.ndarray]
+    matrices: list[Matrix]
+    tile: Tile
+    active_rows: int | None
+    stacks: list[int]
+    cuttable: list[bool]
+    apart: list[int]
 
 
 @st.composite
-def networks(draw: st.DrawFn, *, most: int = 40) -> tuple[list[Matrix], Tile]:
-    """A few matrices, some of many small groups, and a tile."""
-    tile = Tile(draw(st.integers(1, most)), draw(st.integers(1, most)))
+def chips(draw: st.DrawFn, *, most: int = 40, plain: bool = False) -> Chip:
+    """A few layers, some of many small groups; of several copies, slices and sides, unless ``plain``."""
+    tile = Tile(draw(st.integers(2, most)), draw(st.integers(2, most)))
+    active = None if plain else draw(st.one_of(st.none(), st.integers(1, tile.rows)))
+    reads = math.ceil(tile.rows / (active or tile.rows))
     dense = st.builds(Matrix, st.just(1), st.integers(1, 2 * tile.rows + 3), st.integers(1, 2 * tile.columns + 3))
     small = st.builds(Matrix, st.integers(2, 30), st.integers(1, 5), st.integers(1, 5))
     grouped = st.builds(Matrix, st.integers(2, 4), st.integers(1, tile.rows + 3), st.integers(1, tile.columns + 3))
-    return draw(st.lists(st.one_of(dense, small, grouped), min_size=1, max_size=6)), tile
+    matrices = draw(st.lists(st.one_of(dense, small, grouped), min_size=1, max_size=5))
+    copies, slices, sides = (1, 1, 1) if plain else (draw(st.integers(1, 3)) for _ in range(3))
+    sides, wide, reference = min(sides, 2), 1, False
+    if not plain:
+        wide, reference = draw(st.sampled_from([(1, False), (1, False), (2, False), (1, True)]))
+    layers, stacks, apart = [], [], []
+    for matrix in matrices:
+        partition = split(
+            groups=matrix.groups,
+            rows=matrix.rows,
+            columns=matrix.columns,
+            most_rows=tile.rows // reads,
+            most_columns=tile.columns // wide - int(reference),
+            reference_column=reference,
+        )
+        stacks.append(tile.rows // partition.block_rows if reads > 1 else 1)
+        across = math.ceil(partition.stacked / stacks[-1]) * partition.column_blocks
+        apart.append(copies * slices * sides * across)
+        if reads == 1 and not reference and draw(st.booleans()):
+            partition = spread_over(partition, 1)
+        layers.append(
+            whole_blocks(
+                partition,
+                copies=copies,
+                slices=slices,
+                sides=(0, 1) if sides == 2 else (ALL,),
+                columns_a_column=wide,
+            )
+        )
+    return Chip(layers, matrices, tile, active, stacks, [not reference] * len(layers), apart)
 
 
-def product_by_reads(matrices: Sequence[Matrix], packing: Packing, tile: Tile) -> None:
-    """Fill arrays with weights, drive rows and sum columns as the reads say: out come the products of the matrices."""
+def packed(chip: Chip, scope: Scope, mode: Mode) -> list[np.ndarray]:
+    """The pieces of a chip's layers, with their turns."""
+    tables = pack(chip.layers, chip.tile, scope=scope, mode=mode, stacks=chip.stacks, cuttable=chip.cuttable)
+    take_turns(tables, active_rows=chip.active_rows)
+    return tables
+
+
+def product_by_reads(chip: Chip, tables: Sequence[np.ndarray]) -> None:
+    """Fill arrays with weights, drive rows and sum columns turn by turn: out come the products of the blocks."""
     rng = np.random.default_rng(0)
-    weights = [rng.integers(1, 1000, (matrix.groups, matrix.rows, matrix.columns)) for matrix in matrices]
-    inputs = [rng.integers(1, 1000, (matrix.groups, matrix.rows)) for matrix in matrices]
-    outputs = [np.zeros((matrix.groups, matrix.columns), np.int64) for matrix in matrices]
-    covered = [np.zeros_like(weight) for weight in weights]
-    cells = np.zeros((packing.tiles, tile.rows, tile.columns), np.int64)
-    for placement in packing.placements:
-        piece = placement.piece
-        part = np.s_[piece.group, piece.row : piece.row + piece.rows, piece.column : piece.column + piece.columns]
-        place = cells[placement.tile, placement.row :, placement.column :][: piece.rows, : piece.columns]
-        assert place.shape == (piece.rows, piece.columns), "over the edge"
-        assert not place.any(), "two pieces on one cell"
-        place[...] = weights[piece.layer][part]
-        covered[piece.layer][part] += 1
-    assert all((count == 1).all() for count in covered), "every weight on one cell"
-    for read in reads(packing, tile):
-        voltages = np.zeros(tile.rows, np.int64)
-        for placement in read.served:
-            piece = placement.piece
-            assert (piece.layer, placement.tile) == (read.layer, read.tile)
-            voltages[placement.row : placement.row + piece.rows] = inputs[piece.layer][
-                piece.group, piece.row : piece.row + piece.rows
-            ]
-        currents = voltages @ cells[read.tile]
-        for placement in read.served:
-            piece = placement.piece
-            outputs[piece.layer][piece.group, piece.column : piece.column + piece.columns] += currents[
-                placement.column : placement.column + piece.columns
-            ]
-    for x, weight, y in zip(inputs, weights, outputs, strict=True):
-        np.testing.assert_array_equal(y, np.einsum("gk,gkn->gn", x, weight))
+    tile = chip.tile
+    cells = np.zeros((tiles_of(tables), tile.rows, tile.columns), np.int64)
+    held, wanted = [], []
+    for blocks, table in zip(chip.layers, tables, strict=True):
+        high, wide = int(blocks["rows"].max()), int((blocks["columns"] // blocks["count"]).max())
+        size = (*blocks.shape[:4], high, wide * int((blocks["first"] + blocks["count"]).max()))
+        weights, covered = np.zeros(size, np.int64), np.zeros(size, np.int64)
+        for block in blocks.reshape(-1):
+            part = within(block, wide)
+            weights[part] = rng.integers(1, 1000, weights[part].shape)
+        for piece in table:
+            part, place = within(piece, wide), on_chip(piece)
+            assert cells[place].shape == weights[part].shape == (piece["rows"], piece["columns"]), "over the edge"
+            assert not cells[place].any(), "two pieces on one cell"
+            cells[place] = weights[part]
+            covered[part] += 1
+        assert np.array_equal(covered, weights > 0), "every weight on one cell"
+        inputs = rng.integers(1, 1000, (size[0], *size[3:5]))
+        held.append((wide, inputs))
+        wanted.append(np.einsum("cdr,cspdrn->cspdn", inputs, weights))
+    for table, (wide, inputs), expected in zip(tables, held, wanted, strict=True):
+        found = np.zeros_like(expected)
+        for together in itertools.groupby(
+            sorted(table, key=lambda piece: (piece["tile"], piece["turn"])),
+            key=lambda piece: (piece["tile"], piece["turn"]),
+        ):
+            (number, _), served = together[0], list(together[1])
+            voltages = np.zeros(tile.rows, np.int64)
+            for piece in served:
+                rows = slice(piece["row"], piece["row"] + piece["rows"])
+                voltages[rows] = inputs[piece["copy"], piece["place"], : piece["rows"]]
+            assert np.count_nonzero(voltages) <= (chip.active_rows or tile.rows)
+            currents = voltages @ cells[number]
+            for piece in served:
+                *at, _, columns = within(piece, wide)
+                found[(*at, columns)] += currents[piece["column"] : piece["column"] + piece["columns"]]
+        np.testing.assert_array_equal(found, expected)
 
 
-# What one read needs
+def within(piece: np.ndarray, wide: int) -> tuple[Any, ...]:
+    """Where a piece lies in its layer: copy, slice, side, place, rows, columns."""
+    first = wide * int(piece["first"])
+    columns = slice(first, first + int(piece["columns"]))
+    at = (int(piece[name]) for name in ("copy", "slice", "side", "place"))
+    copy, slice_, side, place = at
+    return (copy, slice_, max(side, 0), place, slice(0, int(piece["rows"])), columns)
 
 
-@given(networks())
-@settings(deadline=None)
-def test_parallel_gives_the_products_by_one_read_a_layer_and_tile(network: tuple[list[Matrix], Tile]) -> None:
-    matrices, tile = network
-    packing = pack_parallel(matrices, tile)
-    product_by_reads(matrices, packing, tile)
-    assert serial_reads(packing, tile, layers=len(matrices)) == [1] * len(matrices)
-    assert sorted(placement.piece for placement in packing.placements) == sorted(all_blocks(matrices, tile))
-    assert parallel_bound(matrices, tile) <= packing.tiles <= unpacked_tiles(matrices, tile)
+def on_chip(piece: np.ndarray) -> tuple[Any, ...]:
+    """Where a piece lies on the chip: tile, rows, columns."""
+    row, column, rows, columns = (int(piece[name]) for name in ("row", "column", "rows", "columns"))
+    return (int(piece["tile"]), slice(row, row + rows), slice(column, column + columns))
 
 
-@given(networks(), st.integers(0, 20))
-@settings(deadline=None)
-def test_dense_gives_the_products_by_the_reads_that_are_counted(
-    network: tuple[list[Matrix], Tile], allowed: int
-) -> None:
-    matrices, tile = network
-    packing = pack_dense(matrices, tile, allowed=allowed)
-    product_by_reads(matrices, packing, tile)
-    found: dict[tuple[int, int], int] = defaultdict(int)
-    for read in reads(packing, tile):
-        found[read.layer, read.tile] += 1
-    for layer, count in enumerate(serial_reads(packing, tile, layers=len(matrices))):
-        assert count == max(number for (of, _), number in found.items() if of == layer)
-    assert area_bound(matrices, tile) <= packing.tiles <= pack_parallel(matrices, tile).tiles
+# What packings are
 
 
-@given(st.integers(1, 30), st.integers(1, 30), st.data())
-@settings(deadline=None)
-def test_regions_keep_their_size_and_their_layers_apart(rows: int, columns: int, data: st.DataObject) -> None:
-    tile = Tile(rows, columns)
-    one = st.builds(Region, st.integers(0, 5), st.integers(1, rows), st.integers(1, columns))
-    regions = data.draw(st.lists(one, max_size=30))
-    places = pack_regions(regions, tile)
-    tiles = {place.tile for place in places}
-    assert tiles == set(range(len(tiles)))
-    assert len(tiles) <= len(regions)
-    cells = np.zeros((len(tiles), rows, columns), np.int64)
-    for region, place in zip(regions, places, strict=True):
-        part = cells[place.tile, place.row : place.row + region.rows, place.column : place.column + region.columns]
-        assert part.shape == (region.rows, region.columns)
-        part += 1
-    assert cells.max(initial=0) <= 1
-    found = [(region.layer, place.tile) for region, place in zip(regions, places, strict=True)]
-    assert len(set(found)) == len(found)
+@given(chips(), st.sampled_from(SCOPES), st.sampled_from(MODES))
+@settings(deadline=None, max_examples=60)
+def test_reads_of_packed_tiles_give_the_products(chip: Chip, scope: Scope, mode: Mode) -> None:
+    tables = packed(chip, scope, mode)
+    product_by_reads(chip, tables)
+    used = [np.unique(table["tile"]) for table in tables]
+    assert np.array_equal(np.unique(np.concatenate(used)), np.arange(tiles_of(tables)))
+    assert tiles_of(tables) <= sum(chip.apart)
+    if scope == "layer":
+        assert sum(len(tiles) for tiles in used) == tiles_of(tables), "layers share no tiles"
+        assert all(len(tiles) <= apart for tiles, apart in zip(used, chip.apart, strict=True))
+    for again, table in zip(packed(chip, scope, mode), tables, strict=True):
+        assert np.array_equal(again, table)
 
 
-def side_by_side(*corners: tuple[Piece, int, int]) -> list[int]:
-    """Reads a window of pieces on one tile of 4 x 4, at these rows and columns."""
-    placements = tuple(Placement(piece, 0, row, column) for piece, row, column in corners)
-    packing = Packing(1, placements)
-    return serial_reads(packing, Tile(4, 4), layers=1 + max(piece.layer for piece, _, _ in corners))
+@given(chips(), st.sampled_from(SCOPES))
+@settings(deadline=None, max_examples=60)
+def test_parallel_takes_one_read_and_cuts_nothing(chip: Chip, scope: Scope) -> None:
+    """Row blocks that no read can drive at once stay below each other, and are read in turn as they are unpacked."""
+    for blocks, table, stack in zip(chip.layers, packed(chip, scope, "parallel"), chip.stacks, strict=True):
+        assert table["turn"].max() < stack
+        names = ["copy", "slice", "side", "place", "first", "count"]
+        assert np.array_equal(table[names], blocks.reshape(-1)[names])
 
 
-def test_which_pieces_one_read_serves() -> None:
-    first, second = Piece(0, 0, 0, 0, 2, 1), Piece(0, 1, 0, 0, 2, 1)
-    foreign = Piece(1, 0, 0, 0, 1, 1)
-    assert side_by_side((first, 0, 0), (second, 2, 1)) == [1], "groups on a diagonal"
-    assert side_by_side((first, 0, 0), (second, 0, 1)) == [2], "two groups want other inputs on the same rows"
-    assert side_by_side((first, 0, 0), (second, 2, 0)) == [2], "the sums of two groups would run together"
-    assert side_by_side((first, 0, 0), (second, 2, 1), (foreign, 2, 0)) == [2, 1], "a foreign weight is driven"
-    assert side_by_side((first, 0, 0), (second, 2, 1), (foreign, 0, 2)) == [1, 1], "a foreign weight beside them"
-    neighbour, below = Piece(0, 0, 0, 1, 2, 1), Piece(0, 0, 2, 0, 2, 1)
-    assert side_by_side((first, 1, 0), (neighbour, 1, 2)) == [1], "columns of one matrix on the same rows"
-    assert side_by_side((first, 0, 0), (neighbour, 1, 2)) == [2], "the same inputs on other rows"
-    assert side_by_side((first, 0, 0), (below, 2, 0)) == [2], "partial sums are digitised apart"
+@given(chips(), st.sampled_from(SCOPES))
+@settings(deadline=None, max_examples=60)
+def test_dense_cuts_columns_only_and_leaves_no_thin_piece(chip: Chip, scope: Scope) -> None:
+    for blocks, table, cuttable in zip(chip.layers, packed(chip, scope, "dense"), chip.cuttable, strict=True):
+        starts = np.unique(blocks["first"])
+        whole = {tuple(block[name] for name in ("place", "first")): block["count"] for block in blocks.reshape(-1)}
+        for piece in table:
+            block = int(starts[np.searchsorted(starts, piece["first"], side="right") - 1])
+            count = whole[piece["place"], block]
+            assert piece["count"] == count or (cuttable and LEAST <= piece["count"] <= count - LEAST)
 
 
-def test_pieces_that_overlap_or_reach_over_the_edge_are_refused() -> None:
-    piece = Piece(0, 0, 0, 0, 2, 2)
-    with pytest.raises(ValueError, match="cells of another piece"):
-        owners_of([Placement(piece, 0, 0, 0), Placement(piece, 0, 1, 1)], Tile(4, 4))
-    with pytest.raises(ValueError, match="over the edge"):
-        owners_of([Placement(piece, 0, 3, 0)], Tile(4, 4))
-    with pytest.raises(ValueError, match="over the edge"):
-        owners_of([Placement(piece, 0, -1, 0)], Tile(4, 4))
+def test_slices_of_a_narrow_block_lie_side_by_side() -> None:
+    """Four slices of one block want the same inputs: one read of one tile. Those of copies do not."""
+    partition = split(groups=1, rows=10, columns=3, most_rows=16, most_columns=16)
+    blocks = whole_blocks(partition, copies=2, slices=4, sides=(ALL,), columns_a_column=1)
+    for scope in SCOPES:
+        (table,) = pack([blocks], Tile(16, 16), scope=scope, mode="parallel")
+        take_turns([table], active_rows=None)
+        assert table["turn"].max() == 0
+        assert [len(np.unique(table["tile"][table["copy"] == copy])) for copy in (0, 1)] == [1, 1]
+        assert tiles_of([table]) == 2
+
+
+def test_nothing_is_packed_into_no_tiles() -> None:
+    for scope, mode in itertools.product(SCOPES, MODES):
+        assert tiles_of(pack([], Tile(4, 4), scope=scope, mode=mode)) == 0
 
 
 # Bounds
@@ -245,29 +317,42 @@ def tiny_networks(draw: st.DrawFn) -> tuple[list[Matrix], Tile]:
     return matrices, tile
 
 
+def plain_blocks(matrices: Sequence[Matrix], tile: Tile) -> list[np.ndarray]:
+    """The blocks of matrices, every group by itself."""
+    found = []
+    for matrix in matrices:
+        rows, columns = min(matrix.rows, tile.rows), min(matrix.columns, tile.columns)
+        partition = split(
+            groups=matrix.groups, rows=matrix.rows, columns=matrix.columns, most_rows=rows, most_columns=columns
+        )
+        found.append(whole_blocks(partition, copies=1, slices=1, sides=(ALL,), columns_a_column=1))
+    return found
+
+
 @given(tiny_networks())
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=300)
 def test_bounds_are_below_the_optimum_and_packings_above(network: tuple[list[Matrix], Tile]) -> None:
     matrices, tile = network
+    blocks = plain_blocks(matrices, tile)
+    found = {mode: tiles_of(pack(blocks, tile, scope="network", mode=mode)) for mode in MODES}
     anywhere, apart = fewest_tiles(matrices, tile, apart=False), fewest_tiles(matrices, tile, apart=True)
     assert area_bound(matrices, tile) <= uncut_bound(matrices, tile) <= anywhere
     assert parallel_bound(matrices, tile) <= apart
-    assert anywhere <= pack_dense(matrices, tile).tiles <= apart + 1
-    assert apart <= pack_parallel(matrices, tile).tiles <= apart + 1
+    assert anywhere <= found["dense"] <= anywhere + 1
+    assert apart <= found["parallel"] <= apart + 1
 
 
-@given(networks())
-def test_unpacked_tiles_are_those_of_the_partition(network: tuple[list[Matrix], Tile]) -> None:
-    matrices, tile = network
-    assert unpacked_tiles(matrices, tile) == sum(
+@given(chips(plain=True))
+def test_unpacked_tiles_are_those_of_the_partition(chip: Chip) -> None:
+    assert unpacked_tiles(chip.matrices, chip.tile) == sum(
         logical_tiles(
             groups=matrix.groups,
             rows=matrix.rows,
             columns=matrix.columns,
-            tile_rows=tile.rows,
-            tile_columns=tile.columns,
+            tile_rows=chip.tile.rows,
+            tile_columns=chip.tile.columns,
         )
-        for matrix in matrices
+        for matrix in chip.matrices
     )
 
 
@@ -276,7 +361,7 @@ def test_unpacked_tiles_are_those_of_the_partition(network: tuple[list[Matrix], 
 
 @pytest.fixture(scope="module")
 def published(shared_dir: Path) -> dict[str, list[Matrix]]:
-    """The layers of five networks, from software that is not ours."""
+    """The layers of networks, from software that is not ours."""
     path = shared_dir / "oracles" / "array_counts.json"
     if not path.is_file():
         pytest.skip(f"needs the layer lists {path}")
@@ -290,46 +375,55 @@ def published(shared_dir: Path) -> dict[str, list[Matrix]]:
     }
 
 
+def as_compiled(matrices: Sequence[Matrix], scope: Scope, mode: Mode) -> tuple[Chip, list[np.ndarray]]:
+    """Split, spread and packed as a compilation does it, into logical tiles of 128 x 128."""
+    hardware = load_hardware("generic-pcm", ["tile.rows=128", "tile.columns=128"])
+    shapes = {
+        str(number): Shape(
+            split(groups=matrix.groups, rows=matrix.rows, columns=matrix.columns, most_rows=128, most_columns=128)
+        )
+        for number, matrix in enumerate(matrices)
+    }
+    partitions = SpreadGroups(hardware, scope, mode).spread(shapes).values()
+    blocks = [unplaced(partition, hardware, copies=1, slices=1, pairs=False) for partition in partitions]
+    ones = [1] * len(blocks)
+    chip = Chip(blocks, [*matrices], TILE_128, None, ones, [True] * len(blocks), ones)
+    return chip, packed(chip, scope, mode)
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_parallel_is_within_a_tenth_of_its_bound(published: dict[str, list[Matrix]], name: str) -> None:
     matrices = published[name]
-    packing = pack_parallel(matrices, TILE_128)
-    product_by_reads(matrices, packing, TILE_128)
-    assert serial_reads(packing, TILE_128, layers=len(matrices)) == [1] * len(matrices)
-    assert packing.tiles <= 1.1 * parallel_bound(matrices, TILE_128)
+    chip, tables = as_compiled(matrices, "network", "parallel")
+    assert tiles_of(tables) <= min(1.1 * parallel_bound(matrices, TILE_128), NETWORKS[name][1])
+    assert max(table["turn"].max() for table in tables) == 0
+    if name in ("mobilenetv2", "squeezenet"):
+        product_by_reads(chip, tables)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_dense_is_within_a_twentieth_of_the_area(published: dict[str, list[Matrix]], name: str) -> None:
+def test_dense_is_within_a_fiftieth_of_the_area(published: dict[str, list[Matrix]], name: str) -> None:
+    """But of ShuffleNet within a tenth: many of its blocks are a little more than half as high as a tile."""
     matrices = published[name]
-    packing = pack_dense(matrices, TILE_128)
-    product_by_reads(matrices, packing, TILE_128)
-    assert packing.tiles <= 1.05 * area_bound(matrices, TILE_128)
+    chip, tables = as_compiled(matrices, "network", "dense")
+    area = (1.1 if name == "shufflenet" else 1.02) * area_bound(matrices, TILE_128)
+    assert tiles_of(tables) <= min(area, NETWORKS[name][2])
+    if name in ("shufflenet", "squeezenet"):
+        product_by_reads(chip, tables)
 
 
-def test_bounds_and_tiles_that_are_known(published: dict[str, list[Matrix]]) -> None:
-    """Area bounds, and what a quick heuristic is known to reach: in parallel, and dense."""
-    known = {
-        "mobilenetv2": (212, 265, 214),
-        "shufflenet": (84, 125, 95),
-        "googlenet": (427, 428, 428),
-        "squeezenet": (76, 77, 77),
-        "inception_v3": (1453, 1460, 1460),
-    }
-    for name, (area, parallel, dense) in known.items():
-        assert area_bound(published[name], TILE_128) == area
-        assert pack_parallel(published[name], TILE_128).tiles <= parallel
-        assert pack_dense(published[name], TILE_128).tiles <= dense
+def test_bounds_that_are_known(published: dict[str, list[Matrix]]) -> None:
+    assert all(area_bound(published[name], TILE_128) == area for name, (area, *_) in NETWORKS.items())
     assert uncut_bound(published["shufflenet"], TILE_128) == 120
 
 
-def test_more_tiles_save_serial_reads(published: dict[str, list[Matrix]]) -> None:
-    matrices = published["shufflenet"]
-    area = area_bound(matrices, TILE_128)
-    totals = []
-    for allowed in (area, area + 4, area + 12):
-        packing = pack_dense(matrices, TILE_128, allowed=allowed)
-        assert packing.tiles <= allowed
-        totals.append(sum(serial_reads(packing, TILE_128, layers=len(matrices))))
-    assert totals == sorted(totals, reverse=True)
-    assert totals[-1] < totals[0]
+@pytest.mark.parametrize("mode", MODES)
+def test_layers_by_themselves_take_no_more_tiles_than_unpacked(published: dict[str, list[Matrix]], mode: Mode) -> None:
+    for name in ("shufflenet", "squeezenet"):
+        matrices = published[name]
+        _, tables = as_compiled(matrices, "layer", mode)
+        tiles = [len(np.unique(table["tile"])) for table in tables]
+        unpacked = [unpacked_tiles([matrix], TILE_128) for matrix in matrices]
+        assert sum(tiles) == tiles_of(tables)
+        assert all(some <= most for some, most in zip(tiles, unpacked, strict=True))
+        assert mode == "parallel" or sum(tiles) < sum(unpacked)

@@ -12,11 +12,13 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from networks import Draw, finite_hardware, network, node
+from places import cells_of
 
 import xbarc
 from xbarc.hardware.schema import Hardware
 from xbarc.ir.layer import Layer, layers
 from xbarc.ir.partition import dense_tiles, logical_tiles
+from xbarc.passes.split_blocks import Split
 
 #: Compiling takes as long as writing the weights: larger layers are only counted.
 MOST_WEIGHTS = 300_000
@@ -123,64 +125,58 @@ def matrices(draw: Draw) -> tuple[int, int, int]:
 
 
 def occupied(layer: Layer, hardware: Hardware) -> dict[str, int]:
-    """What each cell of the layer's tiles is for, by walking over its weights and marking cells of real tiles."""
-    partition, tiles = layer.read.partition, layer.read.tiles
-    assert tiles is not None
-    slices, polarities = layer.read.levels.shape[:2]
-    offset, layout = hardware.weights.reference_column, hardware.tile.polarity
-    planes = polarities if layout == "unit-cell" else 1
+    """What each cell of the layer's tiles is for, by walking over its cells and marking those of real tiles."""
+    partition, pieces = layer.read.partition, layer.read.pieces
+    assert pieces is not None
+    planes = layer.read.levels.shape[1] if hardware.tile.polarity == "unit-cell" else 1
     marks = {
         tile: np.full((hardware.tile.rows, hardware.tile.columns, planes), "edge", dtype="U9")
-        for tile in np.unique(tiles)
+        for tile in set(pieces["tile"].tolist())
     }
-
-    def cell(tile: int, row: int, column: int, polarity: int) -> np.ndarray:
-        """Where a weight's cell lies: a pair at one site, side by side, or in two tiles."""
-        if layout == "adjacent-columns":
-            return marks[tile][row, 2 * column + polarity : 2 * column + polarity + 1]
-        plane = polarity if layout == "unit-cell" else 0
-        return marks[tile][row, column, plane : plane + 1]
-
-    for place, polarity in np.ndindex(slices, polarities):
-        kind = "weight" if (place, polarity) == (0, 0) else "slice" if polarity == 0 else "polarity"
-        for stacked, block in np.ndindex(tiles.shape[2:]):
-            diagonal, row_block = divmod(stacked, partition.row_blocks)
-            tile = tiles[place, polarity, stacked, block]
-            rows = min(partition.groups - diagonal * partition.groups_per_diagonal, partition.groups_per_diagonal)
-            used = rows * partition.rows - row_block * partition.block_rows
-            wide = rows * partition.columns - block * partition.block_columns
-            for row in range(min(used, partition.block_rows)):
-                for column in range(min(wide, partition.block_columns)):
-                    its_row = (row_block * partition.block_rows + row) // partition.rows
-                    its_column = (block * partition.block_columns + column) // partition.columns
-                    found = cell(tile, row, column, polarity)
-                    assert found[0] == "edge", "a cell is used twice"
-                    found[:] = kind if its_row == its_column else "group"
-                if offset:
-                    end = cell(tile, row, min(wide, partition.block_columns), polarity)
-                    assert end[0] == "edge", "a cell is used twice"
-                    end[:] = "reference"
+    step = partition.block_columns + int(hardware.weights.reference_column)
+    for (tile, *site), (_, slice_, polarity, place, row, column) in cells_of(layer, hardware):
+        diagonal, row_block = divmod(place, partition.row_blocks)
+        groups = min(partition.groups - diagonal * partition.groups_per_diagonal, partition.groups_per_diagonal)
+        block, within = divmod(column, step)
+        across = block * partition.block_columns + within
+        kind = "weight" if (slice_, polarity) == (0, 0) else "slice" if polarity == 0 else "polarity"
+        if hardware.weights.reference_column and column in partition.reference_columns:
+            kind = "reference"
+        elif across >= groups * partition.columns:
+            kind = "group"  # between a short diagonal and its reference column
+        elif (row_block * partition.block_rows + row) // partition.rows != across // partition.columns:
+            kind = "group"
+        assert marks[tile][tuple(site)] == "edge", "a cell is used twice"
+        marks[tile][tuple(site)] = kind
     kinds, counts = np.unique(np.concatenate([each.reshape(-1) for each in marks.values()]), return_counts=True)
     return dict(zip(kinds.tolist(), counts.tolist(), strict=True))
 
 
 @settings(max_examples=60)
-@given(matrices(), finite_hardware())
-def test_cells_are_told_apart_and_add_up(matrix: tuple[int, int, int], hardware: Hardware) -> None:
+@given(matrices(), finite_hardware(), st.sampled_from([None, 1, 2, 9]), st.sampled_from(["greedy", "balanced"]))
+def test_cells_are_told_apart_and_add_up(
+    matrix: tuple[int, int, int], hardware: Hardware, active_rows: int | None, how: Split
+) -> None:
     groups, rows, columns = matrix
     assume(groups * rows * columns <= 1500)
-    program = xbarc.compile(one_layer(*matrix), hardware=hardware)
+    if active_rows is not None:
+        description: dict[str, Any] = hardware.to_dict()
+        description["tile"]["active_rows"] = min(active_rows, hardware.tile.rows)
+        hardware = Hardware.from_dict(description)
+    program = xbarc.compile(one_layer(*matrix), hardware=hardware, split=how)
     report, (layer,) = program.report(), layers(program.graph)
     cells = report.layers[0].cells
     counted = occupied(layer, hardware)
-    named = {"weight": "weights", "slice": "slices", "group": "groups", "edge": "edges"}
+    named = {"weight": "weights", "slice": "slices", "group": "groups"}
     for kind, name in (named | {"polarity": "polarity", "reference": "reference"}).items():
         assert getattr(cells, name) == counted.get(kind, 0), kind
+    assert cells.edges + cells.packing == counted.get("edge", 0)
+    assert active_rows is not None or cells.packing == 0
     assert cells.total == sum(counted.values())
     assert cells.weights == groups * rows * columns
-    assert report.cells == cells
+    assert report.totals.cells == cells
     assert 0.0 < cells.utilisation <= 1.0
-    # Logical tiles know nothing of polarities, slices and reference columns.
+    # Logical tiles know nothing of polarities, slices, reference columns and active rows.
     assert report.layers[0].logical_tiles == pack(groups, rows, columns, hardware.tile.rows, hardware.tile.columns)
 
 
@@ -195,7 +191,7 @@ def test_no_two_layers_share_a_tile(chain: list[tuple[int, int, int]], hardware:
         last = name
     program = xbarc.compile(network(nodes, {"x": ("N", chain[0][1])}, constants), hardware=hardware)
     report = program.report()
-    used = [set(np.unique(layer.read.tiles).tolist()) for layer in layers(program.graph)]
+    used = [set(layer.read.pieces["tile"].tolist()) for layer in layers(program.graph) if layer.read.pieces is not None]
     assert [len(tiles) for tiles in used] == [layer.physical_tiles for layer in report.layers]
-    assert set.union(*used) == set(range(report.physical_tiles))
-    assert sum(layer.cells.total for layer in report.layers) == report.cells.total
+    assert set.union(*used) == set(range(report.totals.physical_tiles))
+    assert sum(layer.cells.total for layer in report.layers) == report.totals.cells.total

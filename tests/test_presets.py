@@ -224,7 +224,7 @@ def test_a_preset_compiles_a_network(name: str, models_dir: Path) -> None:
     tiles = load_hardware(name).chip_tiles
     assert isinstance(tiles, int)
     assert report.chip_tiles == tiles
-    assert 0 < report.physical_tiles <= tiles
+    assert 0 < report.totals.physical_tiles <= tiles
 
 
 def test_quantities_of_components_are_written_as_they_are_read() -> None:

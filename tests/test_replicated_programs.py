@@ -18,6 +18,7 @@ from test_shared_weights import unrolled
 
 import xbarc
 from xbarc.errors import CapacityError, UsageError
+from xbarc.hardware.load import load_hardware
 from xbarc.hardware.schema import Hardware
 from xbarc.ir.layer import Layer, layers
 
@@ -28,9 +29,9 @@ def numbers(*shape: int, seed: int = 0) -> np.ndarray:
 
 def tiles_of(layer: Layer) -> list[set[int]]:
     """The tiles of each copy."""
-    assert layer.read.tiles is not None
-    assert layer.read.replicas is not None
-    return [set(np.unique(tiles).tolist()) for tiles in (layer.read.tiles, *layer.read.replicas)]
+    pieces = layer.read.pieces
+    assert pieces is not None
+    return [set(pieces["tile"][pieces["copy"] == copy].tolist()) for copy in range(layer.read.copies)]
 
 
 @st.composite
@@ -63,12 +64,12 @@ def test_copies_have_tiles_of_their_own_and_change_no_number(
     """On every chip on which one copy of each fits, down to the last tile."""
     x = numbers(2, *(entry.dim_value for entry in model.graph.input[0].type.tensor_type.shape.dim[1:]))
     plain = xbarc.compile(model, hardware=hardware, calibration=x)
-    tiles = core * (math.ceil(plain.report().physical_tiles / core) + spare // core)
+    tiles = core * (math.ceil(plain.report().totals.physical_tiles / core) + spare // core)
     chip = on_chip(hardware, tiles=tiles, core=core)
     copied = xbarc.compile(model, hardware=chip, calibration=x, replicate=asked)
     report, found = copied.report(), layers(copied.graph)
     every = [copy for layer in found for copy in tiles_of(layer)]
-    assert len(set.union(*every)) == sum(len(copy) for copy in every) == report.physical_tiles
+    assert len(set.union(*every)) == sum(len(copy) for copy in every) == report.totals.physical_tiles
     assert max(set.union(*every)) < tiles
     assert [layer.copies for layer in report.layers] == [len(tiles_of(layer)) for layer in found]
     assert [layer.physical_tiles for layer in report.layers] == [sum(map(len, tiles_of(layer))) for layer in found]
@@ -77,12 +78,12 @@ def test_copies_have_tiles_of_their_own_and_change_no_number(
     ]
     usage = report.replication
     assert usage.bottleneck == max(layer.rounds or 0 for layer in report.layers)
-    assert usage.slack == tiles - report.physical_tiles
-    assert usage.copies == report.physical_tiles - plain.report().physical_tiles
+    assert report.totals.chip.free == tiles - report.totals.physical_tiles
+    assert usage.copies == report.totals.physical_tiles - plain.report().totals.physical_tiles
     cores = {tile // core for copy in every for tile in copy}
     assert usage.cores_used == len(cores)
-    assert usage.core_free == core * len(cores) - report.physical_tiles
-    cells = report.cells
+    assert usage.core_free == core * len(cores) - report.totals.physical_tiles
+    cells = report.totals.cells
     parts = (cells.weights, cells.slices, cells.polarity, cells.copies, cells.reference, cells.groups, cells.edges)
     assert sum(parts) == cells.total
     held = (cells.weights + cells.slices + cells.polarity) // cells.weights
@@ -174,16 +175,30 @@ def test_an_unlimited_chip_has_no_balance(models_dir: Path) -> None:
         xbarc.compile(models_dir / "digits_cnn.onnx", overrides=["chip.tiles=unlimited"], replicate="balance")
 
 
-def test_a_program_of_before_copies_has_one() -> None:
-    program = xbarc.compile(unrolled(), calibration=numbers(8, 6))
-    model = program.model()
-    (entry,) = model.metadata_props
-    facts = json.loads(entry.value)
-    del facts["options"]["replicate"]
-    for layer in facts["layers"].values():
-        assert layer.pop("replicas") == []
-    entry.value = json.dumps(facts)
-    assert xbarc.load(model).report().to_json() == program.report().to_json()
+def test_copies_for_a_throughput() -> None:
+    """16 windows of 1 us: 62,500 inferences a second of one copy, and twice as many of two."""
+    model = network([node("Conv", ["x", "w"], "y")], {"x": ["N", 2, 18]}, {"w": numbers(3, 2, 3)})
+    timed = ("tile.read_time=1 us",)
+
+    def copies(replicate: str, *overrides: str) -> int:
+        (layer,) = layers(xbarc.compile(model, overrides=(*timed, *overrides), replicate=replicate).graph)
+        return layer.read.copies
+
+    assert [copies(text) for text in ("60 k/s", "62.5k/s", "63 k/s", "125 k/s", "126 k/s")] == [1, 1, 2, 2, 3]
+    # Half of the rows at once: two reads a window.
+    assert copies("62.5 k/s", "tile.rows=6", "tile.active_rows=3") == 2
+    program = xbarc.compile(model, overrides=(*timed, "chip.tiles=2"), replicate="200 k/s")
+    (warning,) = [text for text in program.report().warnings if "a second" in text]
+    assert warning == "200 k inferences a second were asked for, 125 k are reached"
+    hardware = load_hardware("generic-pcm").to_dict()
+    hardware["tile"].pop("read_time")
+    hardware["adc"].pop("columns_per_adc")
+    hardware["components"] = {}
+    with pytest.raises(UsageError, match="depends on the time of a read, which is not known"):
+        xbarc.compile(model, hardware=Hardware.from_dict(hardware), replicate="5 k/s")
+    for text in ("5 k", "0/s", "-1/s", "fast/s"):
+        with pytest.raises(UsageError, match="there is no replication"):
+            xbarc.compile(model, replicate=text)
 
 
 def vgg() -> onnx.ModelProto:
@@ -221,8 +236,8 @@ def test_vgg_is_copied_on_a_chip_that_it_nearly_fills() -> None:
     chip = ["tile.rows=128", "tile.columns=128", "chip.tiles=9216", "core.tiles=64", "adc.range=unit"]
     report = xbarc.compile(vgg(), overrides=chip, replicate="balance").report()
     usage = report.replication
-    assert report.logical_tiles == 8454
+    assert report.totals.logical_tiles == 8454
     assert (usage.single, usage.optimum, usage.bottleneck) == (50176, 965, 965)
-    assert report.physical_tiles == 9198
-    assert usage.slack == 18
+    assert report.totals.physical_tiles == 9198
+    assert (report.totals.chip.slack, report.totals.chip.fragmentation, report.totals.chip.spare) == (18, 0, 0)
     assert not usage.scattered

@@ -19,6 +19,7 @@ from test_shared_weights import unrolled
 
 import xbarc
 from xbarc.ir.schedule import Schedule, schedule
+from xbarc.report.json_form import plain
 
 READ_TIME = ["tile.read_time=100 ns"]
 
@@ -221,9 +222,9 @@ def test_seconds_come_from_the_time_of_a_read() -> None:
     assert usage.latency_s == pytest.approx(1.1e-6)
     assert usage.throughput == pytest.approx(1e6)
     assert usage.occupancy == 1.0
-    plain = usage.to_json()
-    assert plain["throughput"] == usage.throughput
-    assert [layer["end"] for layer in plain["layers"]] == [10, 11]
+    written = plain(usage)
+    assert written["throughput"] == usage.throughput
+    assert [layer["end"] for layer in written["layers"]] == [10, 11]
 
 
 def test_occupancy_counts_tiles_by_what_they_read(models_dir: Path) -> None:

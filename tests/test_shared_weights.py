@@ -47,9 +47,9 @@ def test_its_tiles_are_counted_once() -> None:
         ("other", None),
     ]
     assert [layer.physical_tiles for layer in report.layers] == [1, 0, 0, 1]
-    assert report.physical_tiles == 2
-    assert report.cells.weights == 2 * 36
-    assert report.analog_macs == 4 * 36
+    assert report.totals.physical_tiles == 2
+    assert report.totals.cells.weights == 2 * 36
+    assert report.totals.analog_macs == 4 * 36
 
 
 def test_its_levels_lie_once_in_the_artefact() -> None:

@@ -89,7 +89,7 @@ def test_unlimited_levels_hold_the_weights_exactly(overrides: list[str]) -> None
 @given(st.one_of(convolutions(), gemms()), finite_hardware(), st.sampled_from(["off", "network"]))
 def test_any_layer_is_proven(case: Any, hardware: Hardware, pack: str) -> None:
     program = xbarc.compile(case.model, hardware=hardware, calibration=case.feeds, replicate=2, pack=pack, verify=True)
-    assert all(layer.read.tiles is not None for layer in layers(program.graph))
+    assert all(layer.read.pieces is not None for layer in layers(program.graph))
 
 
 def two_layers() -> onnx.ModelProto:
@@ -100,20 +100,34 @@ def two_layers() -> onnx.ModelProto:
 def test_blocks_that_meet_are_found() -> None:
     program = xbarc.compile(two_layers(), pack="network", verify=True)
     first, second = layers(program.graph)
-    assert second.read.origins is not None
+    assert first.read.pieces is not None
+    assert second.read.pieces is not None
     verify_places(program.graph, program.hardware)
-    assert first.read.tiles is not None
-    second.read.tiles = first.read.tiles.copy()
-    second.read.origins = np.broadcast_to([5, 3], second.read.origins.shape).copy()
+    first.read.pieces["row"], first.read.pieces["column"] = 0, 0
+    second.read.pieces["tile"] = first.read.pieces["tile"]
+    second.read.pieces["row"], second.read.pieces["column"] = 5, 3
     with pytest.raises(
         InternalError, match=r"blocks of layers 'h' and 'y' lie on the same cell: tile 0, row 5, col.* 3"
     ):
         verify_places(program.graph, program.hardware)
-    second.read.origins[..., 0] = program.hardware.tile.rows - 3
+    second.read.pieces["row"] = program.hardware.tile.rows - 3
     with pytest.raises(InternalError, match="a block of layer 'y' reaches beyond tile 0"):
         verify_places(program.graph, program.hardware)
-    second.read.origins[:, :, 0] = 0
-    with pytest.raises(InternalError, match="layer 'y' has pairs of cells that are apart"):
+    second.read.pieces = None
+    with pytest.raises(InternalError, match="layer 'y' has no tiles"):
+        verify_places(program.graph, program.hardware)
+
+
+def test_reads_that_serve_too_much_are_found() -> None:
+    """Four row blocks below each other in one tile: each has to be read by itself."""
+    model = network([node("MatMul", ["x", "w"], "y")], {"x": ["N", 32]}, {"w": numbers(32, 4)})
+    small = ("tile.rows=32", "tile.columns=16", "tile.active_rows=8")
+    program = xbarc.compile(model, overrides=small, verify=True)
+    layer = only(program)
+    assert layer.read.pieces is not None
+    assert layer.read.pieces["turn"].tolist() == [0, 1, 2, 3]
+    layer.read.pieces["turn"] = [0, 1, 1, 2]
+    with pytest.raises(InternalError, match="one read of tile 0 cannot serve all that layer 'y' has in it"):
         verify_places(program.graph, program.hardware)
 
 
@@ -122,8 +136,8 @@ def test_copies_of_a_layer_have_cells_of_their_own() -> None:
     program = xbarc.compile(model, replicate=2, verify=True)
     layer = only(program)
     assert layer.read.copies > 1
-    assert layer.read.tiles is not None
-    layer.read.replicas = np.broadcast_to(layer.read.tiles, (layer.read.copies - 1, *layer.read.tiles.shape)).copy()
+    assert layer.read.pieces is not None
+    layer.read.pieces["tile"] = 0
     with pytest.raises(InternalError, match="blocks of layers 'y' and 'y' lie on the same cell"):
         verify_places(program.graph, program.hardware)
 
@@ -132,8 +146,8 @@ def test_layers_of_one_matrix_share_its_tiles() -> None:
     nodes = [node("MatMul", ["x", "w"], "h"), node("MatMul", ["h", "w"], "y")]
     program = xbarc.compile(network(nodes, {"x": ["N", 4]}, {"w": numbers(4, 4)}), verify=True)
     _, second = layers(program.graph)
-    assert second.read.tiles is not None
-    second.read.tiles = second.read.tiles + 1
+    assert second.read.pieces is not None
+    second.read.pieces["tile"] += 1
     with pytest.raises(InternalError, match="layers 'h' and 'y' share a matrix, but not its tiles"):
         verify_places(program.graph, program.hardware)
 

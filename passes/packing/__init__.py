@@ -1,5 +1,5 @@
-"""Packing: pieces of several matrices share tiles. Rectangles only: no graph, no hardware description.
+"""Packing: blocks of several layers share tiles. Rectangles only: no graph, no hardware description.
 
-``pieces`` holds the words, ``reads`` what one read of a tile needs, ``bounds`` how few tiles can do, ``free_space``
-what is left of tiles; ``parallel`` and ``dense`` are the two packers.
+``matrices`` holds the words, ``bounds`` how few tiles can do; ``pack`` is the entry to the two packers, ``parallel``
+and ``dense``. ``strips`` are what both place, and ``free_space`` is what the first leaves of tiles.
 """

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from xbarc.passes.packing.pieces import Matrix, Tile, all_blocks, most_on_diagonal
+from xbarc.passes.packing.matrices import Matrix, Tile, all_blocks, most_on_diagonal
 
 #: Values are integers over a common denominator, so that bounds are exact: a table of ``u(0) .. u(L)``.
 Table = np.ndarray
@@ -30,7 +30,7 @@ def area_bound(matrices: Sequence[Matrix], tile: Tile) -> int:
 
 def uncut_bound(matrices: Sequence[Matrix], tile: Tile) -> int:
     """Tiles for the blocks of the matrices, each group apart and no block cut again, wherever they lie."""
-    sizes = Counter((piece.rows, piece.columns) for piece in all_blocks(matrices, tile))
+    sizes = Counter((block.rows, block.columns) for block in all_blocks(matrices, tile))
     rows, columns = dual_feasible(tile.rows), dual_feasible(tile.columns)
     values = _values(sizes, rows, columns)
     limits = np.outer(rows[:, -1], columns[:, -1])
@@ -46,17 +46,17 @@ def parallel_bound(matrices: Sequence[Matrix], tile: Tile) -> int:
     grows, so the least ``T`` at which the sum over layers is at most ``T * u(R) * v(C)``, for every pair of functions,
     bounds the number of tiles. Blocks as large as a tile have tiles of their own, and ``T`` is of the others.
     """
-    pieces = all_blocks(matrices, tile)
-    whole = sum(piece.area == tile.cells for piece in pieces)
+    found = all_blocks(matrices, tile)
+    whole = sum(block.area == tile.cells for block in found)
     alone: Counter[tuple[int, int]] = Counter()
     together: Counter[tuple[int, int, int, int, int]] = Counter()
-    for piece in pieces:
-        if piece.area == tile.cells:
+    for block in found:
+        if block.area == tile.cells:
             continue
-        if matrices[piece.layer].groups == 1:
-            alone[piece.rows, piece.columns] += 1
+        if matrices[block.layer].groups == 1:
+            alone[block.rows, block.columns] += 1
         else:
-            together[piece.layer, piece.row, piece.column, piece.rows, piece.columns] += 1
+            together[block.layer, block.row, block.column, block.rows, block.columns] += 1
     spread = Counter((rows, columns, count) for (*_, rows, columns), count in together.items())
     row_tables, column_tables = dual_feasible(tile.rows), dual_feasible(tile.columns)
     limits = np.outer(row_tables[:, -1], column_tables[:, -1])

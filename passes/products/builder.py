@@ -237,13 +237,18 @@ class Builder:
                 fix="export the model again",
             )
         for what, array in (("weights", weight), ("bias", bias)):
-            if array is not None and not np.isfinite(array).all():
+            if array is not None and not _is_finite(array):
                 wrong = array[~np.isfinite(array)]
                 raise ModelError(
                     f"{wrong.size} of the {array.size} {what} are not finite (the first is {wrong[0]})",
                     where=f"node {self.operator.name!r} ({self.operator.kind})",
                     fix="export the model again from finite parameters; training that diverged leaves NaN behind",
                 )
+
+
+def _is_finite(array: np.ndarray) -> bool:
+    """Whether all numbers are finite: what is not shows in the least and the largest, without a mark for each."""
+    return array.size == 0 or bool(np.isfinite(array.min()) and np.isfinite(array.max()))
 
 
 def _result_shape(value: Value, weight: np.ndarray, windows: Windows) -> tuple[Dim, ...] | None:

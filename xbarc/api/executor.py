@@ -8,10 +8,9 @@ import numpy as np
 
 from xbarc.api.host_models import host_model
 from xbarc.api.machines import build_machine
-from xbarc.ir.executor import Batch, Visitor
+from xbarc.ir.executor import Batch, CurrentVisitor, Visitor
 from xbarc.ir.graph import Graph, Value, ancestors
 from xbarc.ir.naming import unique_names
-from xbarc.ir.operators import TileRead
 
 
 class MachineExecutor:
@@ -37,22 +36,28 @@ class MachineExecutor:
         )
         return host.run({}, outputs)
 
-    def observe(self, graph: Graph, batches: Iterable[Batch], visitors: Mapping[Value, Visitor]) -> None:
-        """Run the graph over batches and show values to their visitors; currents of tiles in pieces."""
-        currents = {
-            value.producer.name: visit for value, visit in visitors.items() if isinstance(value.producer, TileRead)
+    def observe(
+        self,
+        graph: Graph,
+        batches: Iterable[Batch],
+        visitors: Mapping[Value, Visitor],
+        *,
+        currents: Mapping[Value, CurrentVisitor] | None = None,
+    ) -> None:
+        """Run the graph over batches and show values to their visitors, and currents of tile reads to theirs."""
+        by_layer = {
+            value.producer.name: visit for value, visit in (currents or {}).items() if value.producer is not None
         }
-        watched = [value for value in visitors if not isinstance(value.producer, TileRead)]
-        machine, _ = build_machine(graph, watch=watched, threads=self._threads, optimization="all")
+        machine, _ = build_machine(graph, watch=list(visitors), threads=self._threads, optimization="all")
         names = unique_names(graph)
         by_name: dict[str, list[Visitor]] = {}
-        for value in watched:  # a captured value is known by one name inside and outside a body
+        for value in visitors:  # a captured value is known by one name inside and outside a body
             if value.constant is None:
                 by_name.setdefault(names[value], []).append(visitors[value])
         seen = {name: _all_of(visits) for name, visits in by_name.items()}
         for batch in batches:
-            machine.run(batch, currents=currents, values=seen)
-            for value in watched:
+            machine.run(batch, currents=by_layer, values=seen)
+            for value in visitors:
                 if value.constant is not None:
                     visitors[value](value.constant)
 

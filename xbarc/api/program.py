@@ -28,7 +28,8 @@ from xbarc.hardware.schema import Hardware
 from xbarc.ir.graph import Graph
 from xbarc.ir.printer import print_graph
 from xbarc.onnx_io.program import StoredProgram, read_program, write_program
-from xbarc.report.tile_map import MappedBlock, tile_map
+from xbarc.report.difference import Described, ProgramDifference, program_difference
+from xbarc.report.tile_map import TileMap, tile_map
 from xbarc.report.utilisation import UtilisationReport, is_calibrated, utilisation_report
 
 if TYPE_CHECKING:
@@ -171,9 +172,17 @@ class Program:
         """Where tiles and cells go."""
         return utilisation_report(self.graph, self.hardware, self.facts)
 
-    def tile_map(self) -> tuple[MappedBlock, ...]:
+    def tile_map(self) -> TileMap:
         """Which block lies where on the chip."""
         return tile_map(self.graph, self.hardware)
+
+    def difference(self, other: Program, *, names: tuple[str, str] = ("first", "second")) -> ProgramDifference:
+        """What this program and another do not agree on, under the names that they go by."""
+        sides = [
+            Described(name, program.graph, program.hardware, program.facts, program.report())
+            for name, program in zip(names, (self, other), strict=True)
+        ]
+        return program_difference(*sides)
 
     def text(self) -> str:
         """The program's IR as text."""

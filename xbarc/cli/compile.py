@@ -39,23 +39,48 @@ def compile_(
     ] = None,
     analog: AnalogOption = None,
     host: HostOption = None,
+    split: Annotated[
+        str,
+        typer.Option(
+            "--split",
+            metavar="greedy|balanced|positions",
+            help="How matrices are cut into blocks: as large as a tile holds, as many of equal sizes, "
+            "or each position of a convolution's kernel by itself.",
+        ),
+    ] = "greedy",
     replicate: Annotated[
         str,
         typer.Option(
             "--replicate",
-            metavar="none|balance|WINDOWS",
+            metavar="none|balance|WINDOWS|RATE/s",
             help="Copies of layers with many windows: none, as many as make the slowest layer as fast as the chip "
-            "allows, or so many that each takes at most WINDOWS rounds.",
+            "allows, so many that each takes at most WINDOWS rounds, or enough for so many inferences a second.",
         ),
     ] = "none",
     pack: Annotated[
         str,
         typer.Option(
             "--pack",
-            metavar="off|network",
-            help="Let blocks of several layers share tiles, one block of a layer in each; such layers take turns.",
+            metavar="off|layer|network",
+            help="Let blocks share tiles: those of one layer, or of all; layers that share a tile take turns.",
         ),
     ] = "off",
+    pack_mode: Annotated[
+        str,
+        typer.Option(
+            "--pack-mode",
+            metavar="parallel|dense",
+            help="Pack so that all that a layer has in a tile is read at once, or into as few tiles as can be, at the "
+            "price of reads that follow each other.",
+        ),
+    ] = "parallel",
+    segments: Annotated[
+        bool,
+        typer.Option(
+            "--segments",
+            help="Write the chip for one part of the network after the other, where it is larger than the chip.",
+        ),
+    ] = False,
     dump_folder: Annotated[
         Path | None,
         typer.Option(
@@ -102,8 +127,11 @@ def compile_(
             calibration=calibrate,
             analog=analog or (),
             host=host or (),
+            split=_split(split),
             replicate=_replication(replicate),
             pack=_packing(pack),
+            pack_mode=_packing_mode(pack_mode),
+            segments=segments,
             threads=threads,
             dump_folder=dump_folder,
             on_difference=print_difference if check_passes else None,
@@ -120,7 +148,22 @@ def compile_(
         print_page(compilation_page(result))
 
 
-def _packing(text: str) -> Literal["off", "network"]:
+def _split(text: str) -> Literal["greedy", "balanced", "positions"]:
+    """What ``--split`` asks for.
+
+    Raises:
+        UsageError: none of what there is.
+    """
+    if text == "greedy":
+        return "greedy"
+    if text == "balanced":
+        return "balanced"
+    if text == "positions":
+        return "positions"
+    raise UsageError(f"--split cannot be {text!r}", fix="give greedy, balanced or positions")
+
+
+def _packing(text: str) -> Literal["off", "layer", "network"]:
     """What ``--pack`` asks for.
 
     Raises:
@@ -128,24 +171,38 @@ def _packing(text: str) -> Literal["off", "network"]:
     """
     if text == "off":
         return "off"
+    if text == "layer":
+        return "layer"
     if text == "network":
         return "network"
-    raise UsageError(f"--pack cannot be {text!r}", fix="give off or network")
+    raise UsageError(f"--pack cannot be {text!r}", fix="give off, layer or network")
 
 
-def _replication(text: str) -> Literal["none", "balance"] | int:
+def _packing_mode(text: str) -> Literal["parallel", "dense"]:
+    """What ``--pack-mode`` asks for.
+
+    Raises:
+        UsageError: none of what there is.
+    """
+    if text == "parallel":
+        return "parallel"
+    if text == "dense":
+        return "dense"
+    raise UsageError(f"--pack-mode cannot be {text!r}", fix="give parallel or dense")
+
+
+def _replication(text: str) -> int | str:
     """What ``--replicate`` asks for.
 
     Raises:
         UsageError: none of what there is.
     """
-    if text == "none":
-        return "none"
-    if text == "balance":
-        return "balance"
     if text.isdecimal() and int(text) >= 1:
         return int(text)
+    if text in ("none", "balance") or text.endswith("/s"):
+        return text
     raise UsageError(
         f"--replicate cannot be {text!r}",
-        fix="give none, balance, or the number of windows that the slowest layer may take, at least 1",
+        fix="give none, balance, the number of windows that the slowest layer may take, at least 1, or how many "
+        "inferences a second are enough, such as 5k/s",
     )

@@ -20,7 +20,13 @@ Use = Literal[
     "bus-bit",
     "network-bit",
     "digital-operation",
+    "cell-write",
 ]
+#: What the figures of a part may hold: uses, and the currents through the cells.
+Held = Literal[Use, "cells"]
+#: What a use takes by the level that is applied, over the largest: always the same, in proportion to it or to its
+#: square, or nothing where it is zero.
+Scaling = Literal["nothing", "level", "level-squared", "nonzero"]
 
 
 class Component(Table):
@@ -33,10 +39,23 @@ class Component(Table):
         description=(
             "what one use is: one input digit on a row, one column converted, one read of a tile, one output code "
             "shifted and added, one bit to or from the buffer of a core, one bit between buffer and tiles, one bit "
-            "over one link, one digital operation on a number. Not given: the part works as long as its owner does"
+            "over one link, one digital operation on a number, one cell written, its verifying reads included. Not "
+            "given: the part works as long as its owner does"
         ),
     )
     energy: Energy | None = Field(default=None, description="energy of one use [J]")
+    scales_with: Scaling = Field(
+        default="nothing",
+        description=(
+            'what the energy of a "dac-conversion" or a "tile-read" is in proportion to: the level that is applied '
+            "over the largest, its square, or whether it is not zero; energy is then that at the largest level"
+        ),
+    )
+    includes: tuple[Held, ...] = Field(
+        default=(),
+        strict=False,
+        description="other uses that these figures hold already, and the currents of the cells, if they do",
+    )
     latency: Time | None = Field(default=None, description="time of one use [s]")
     power: Power | None = Field(default=None, description="power while in use, static power excepted [W]")
     static_power: Power | None = Field(default=None, description="power at all times [W]")
@@ -49,6 +68,13 @@ class Component(Table):
         if self.energy is None and self.power is not None and self.latency is not None:
             return self.power * self.latency
         return self.energy
+
+    @property
+    def use_time(self) -> float | None:
+        """Seconds of one use; None where nothing tells."""
+        if self.latency is None and self.energy is not None and self.power:
+            return self.energy / self.power
+        return self.latency
 
     @property
     def full_power(self) -> float | None:

@@ -118,9 +118,45 @@ def component_conflicts(components: Mapping[str, Component]) -> Iterator[Problem
                     what=f"{dotted((*path, key))} is that of one use, and {dotted((*path, 'use'))} is missing",
                     fix='say what one use is, as in use = "adc-conversion"',
                 )
+        for key in ("latency", "power"):
+            if part.use == "cell-write" and key in figures:
+                yield Problem(
+                    keys=((*path, key), (*path, "use")),
+                    what=f'{dotted((*path, key))} is of no effect with use = "cell-write"',
+                    fix="give the energy of a cell there, and the time of a row as tile.write_time",
+                )
         if {"energy", "latency", "power"} <= figures.keys():
             yield Problem(
                 keys=((*path, "energy"), (*path, "power"), (*path, "latency")),
                 what=f"{dotted((*path, 'energy'))}, power and latency are all given, and two of them make the third",
                 fix="remove one of the three",
+            )
+        if part.scales_with != "nothing" and part.use not in ("dac-conversion", "tile-read"):
+            use = "is missing" if part.use is None else f'= "{part.use}" applies none'
+            yield Problem(
+                keys=((*path, "scales_with"), (*path, "use")),
+                what=f'{dotted((*path, "scales_with"))} = "{part.scales_with}" follows the inputs that are applied, '
+                f"and {dotted((*path, 'use'))} {use}",
+                fix='set use = "dac-conversion" or "tile-read", or remove scales_with',
+            )
+
+
+def inclusion_conflicts(components: Mapping[str, Component], tile: Tile) -> Iterator[Problem]:
+    """Energy that would count twice: within the figures of one part, and by itself."""
+    for name, part in components.items():
+        path = ("components", name, "includes")
+        for held in dict.fromkeys(part.includes):
+            for other, counted in components.items():
+                if counted.use == held:
+                    yield Problem(
+                        keys=(path, ("components", other, "use")),
+                        what=f'{dotted(path)} has "{held}", which {dotted(("components", other))} counts again',
+                        fix="take it out of includes, or remove the use of the other part",
+                    )
+        if "cells" in part.includes and tile.read_voltage is not None:
+            volts = format_quantity(tile.read_voltage, "V")
+            yield Problem(
+                keys=(path, ("tile", "read_voltage")),
+                what=f'{dotted(path)} has "cells", whose energy tile.read_voltage = {volts} counts again',
+                fix='take "cells" out of includes, or remove tile.read_voltage',
             )

@@ -57,12 +57,16 @@ def _part(name: str, part: Component) -> Part:
         name=name,
         level=part.level,
         count=f"{part.count:g}",
-        use=part.use or "",
+        use=_use(part),
         energy="" if part.use_energy is None or part.use is None else rounded(part.use_energy, "J"),
         power="" if part.full_power is None else rounded(part.full_power, "W"),
         area="" if part.area is None else rounded(part.area, "m2"),
         source=part.source,
     )
+
+
+def _use(part: Component) -> str:
+    return f"{part.use or ''}{'' if part.scales_with == 'nothing' else f' x {part.scales_with}'}"
 
 
 def _text(value: object) -> str:

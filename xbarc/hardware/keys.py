@@ -77,7 +77,7 @@ def listed(words: Iterable[str], *, last: str = "and") -> str:
 
 
 def _likeness(left: str, right: str) -> float:
-    return SequenceMatcher(None, left, right, autojunk=False).ratio()
+    return SequenceMatcher(None, left.lower(), right.lower(), autojunk=False).ratio()
 
 
 def _walk(path: Path, table: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterator[tuple[Path, Key]]:
@@ -118,7 +118,13 @@ def _expected(node: Mapping[str, Any]) -> str:
     if "enum" in node:
         return listed((f'"{choice}"' for choice in node["enum"]), last="or")
     if node["type"] == "array":
-        item = _expected(node["items"])
+        items = node["items"]
+        if "enum" in items:
+            choices = listed(f'"{choice}"' for choice in items["enum"])
+            return f"a list of any of {choices}"
+        if items["type"] == "integer":
+            return f"a list of whole numbers{_bounds(items)}"
+        item = _expected(items)
         return "a list of strings" if item == "a string" else f"a list, each item {item}"
     if node["type"] == "string":
         return _expected_string(node)
@@ -133,7 +139,8 @@ def _expected_string(node: Mapping[str, Any]) -> str:
 
 
 def _bounds(node: Mapping[str, Any]) -> str:
-    low, above, high = node.get("minimum"), node.get("exclusiveMinimum"), node.get("maximum")
+    given = (node.get(key) for key in ("minimum", "exclusiveMinimum", "maximum"))
+    low, above, high = (int(end) if isinstance(end, float) and end.is_integer() else end for end in given)
     if low is not None and high is not None:
         return f" from {low} to {high}"
     words = []

@@ -13,11 +13,11 @@ from typing import Final
 from pydantic import ValidationError
 
 from xbarc.errors import HardwareError
-from xbarc.hardware.keys import Key, Path, dotted, fitted, known_keys, listed
+from xbarc.hardware.keys import Key, Path, dotted, fitted, known_keys, listed, nearest
 from xbarc.hardware.overrides import Override, apply_override, read_overrides
 from xbarc.hardware.problems import Problem, hardware_error, problems_of, unknown_key
 from xbarc.hardware.schema import Hardware
-from xbarc.hardware.toml_lines import key_lines
+from xbarc.hardware.toml_lines import key_lines, written_twice
 
 _PRESETS: Final = resources.files("xbarc.hardware.presets")
 _SUFFIX: Final = ".toml"
@@ -54,11 +54,11 @@ def load_hardware(
     given = read_overrides(overrides)
     problems = []
     for override in given:
-        key = fitted(known, override.path).get(override.path)
-        if key is not None and not key.is_table:
+        problem = _misnamed(override, known) or _into_nothing(override, given, known, document)
+        if problem is None:
             apply_override(override, document)
         else:
-            problems.append(_unknown_override(override, known))
+            problems.append(problem)
     try:
         hardware = Hardware.model_validate(document)
     except ValidationError as error:
@@ -105,6 +105,14 @@ def _parse(text: str, source: str) -> dict[str, object]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         message = str(error)
+    twice = written_twice(text) if message.startswith("Cannot") else None
+    if twice is not None:
+        path, first, second = twice
+        raise HardwareError(
+            f"{dotted(path)} is given twice, on line {first} and on line {second}",
+            where=f"{source}, line {second}",
+            fix="remove one of them",
+        )
     place = _SYNTAX_PLACE.search(message)
     line, column = place.groups() if place else (None, None)
     where = f"{source}, line {line}, column {column}" if line else f"{source}, end of the file"
@@ -112,13 +120,40 @@ def _parse(text: str, source: str) -> dict[str, object]:
     raise HardwareError(f"TOML syntax error: {what}", where=where, fix="correct the TOML syntax at this place")
 
 
-def _unknown_override(override: Override, known: Mapping[Path, Key]) -> Problem:
+def _misnamed(override: Override, known: Mapping[Path, Key]) -> Problem | None:
+    """Of an override whose key is none."""
     known = fitted(known, override.path)
     if override.path not in known:
         return unknown_key(override.path, known)
+    if not known[override.path].is_table:
+        return None
     name = dotted(override.path)
     inner = listed((dotted(path) for path in known if path[:-1] == override.path), last="or")
     return Problem(keys=(override.path,), what=f"{name} is a table, not a key", fix=f"name {inner}")
+
+
+def _into_nothing(
+    override: Override, given: Sequence[Override], known: Mapping[Path, Key], document: Mapping[str, object]
+) -> Problem | None:
+    """Of an override in a table that may be left out, and is; overrides may make it, whole."""
+    table = override.path[:-1]
+    known = fitted(known, table)
+    if not table or known[table].required:
+        return None
+    siblings: object = document
+    for step in table[:-1]:
+        siblings = siblings.get(step, {}) if isinstance(siblings, Mapping) else {}
+    names = list(siblings) if isinstance(siblings, Mapping) else []
+    required = [path for path, key in known.items() if path[:-1] == table and key.required]
+    if table[-1] in names or {each.path for each in given}.issuperset(required):
+        return None
+    close = nearest(table, ((*table[:-1], name) for name in names if len(table) > 1))
+    hint = f"did you mean [{dotted(close)}]? A" if close else "a"
+    return Problem(
+        keys=(override.path,),
+        what=f"there is no table [{dotted(table)}] to change",
+        fix=f"{hint} new one needs {listed(map(dotted, required))} too",
+    )
 
 
 def _place(problem: Problem, *, source: str, lines: Mapping[Path, int], overrides: Sequence[Override]) -> str:

@@ -8,6 +8,7 @@ The words ``"unit"`` and *units* of a column current mean one conductance step t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Self
 
@@ -19,6 +20,7 @@ from xbarc.hardware.conflicts import (
     cell_conflicts,
     chip_conflicts,
     component_conflicts,
+    inclusion_conflicts,
     tile_conflicts,
 )
 from xbarc.hardware.problems import ConflictError, Problem, hardware_error, problems_of
@@ -58,6 +60,12 @@ class Hardware(Table):
         """Physical tiles on the chip: those of the mesh, where there is one."""
         mesh = self.chip.mesh
         return self.chip.tiles if mesh is None else mesh[0] * mesh[1] * self.core.tiles
+
+    @property
+    def weight_rows(self) -> int:
+        """Rows of weights that a block has at most: an even share of the tile's, where one read drives fewer."""
+        reads = math.ceil(self.tile.rows / (self.tile.active_rows or self.tile.rows))
+        return self.tile.rows // reads
 
     @property
     def weight_columns(self) -> int:
@@ -104,3 +112,4 @@ def _conflicts(hardware: Hardware) -> Iterator[Problem]:
     yield from tile_conflicts(hardware.tile, hardware.adc)
     yield from chip_conflicts(hardware.chip, hardware.core)
     yield from component_conflicts(hardware.components.by_name)
+    yield from inclusion_conflicts(hardware.components.by_name, hardware.tile)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from xbarc.hardware.quantities import Conductance, Frequency, SampleRate, Size, Table, Time
+from xbarc.hardware.quantities import Conductance, Frequency, SampleRate, Size, Table, Time, Voltage
 
 Unlimited = Literal["unlimited"]
 Polarity = Literal["unit-cell", "adjacent-columns", "paired-tiles"]
@@ -51,6 +51,17 @@ class Tile(Table):
     )
     read_time: Time | None = Field(
         default=None, description="time of one read of a tile, the conversion of all its columns included [s]"
+    )
+    write_time: Time | None = Field(
+        default=None,
+        description="time in which all cells of one row of a tile are written, their verifying reads included [s]",
+    )
+    read_voltage: Voltage | None = Field(
+        default=None,
+        description=(
+            "voltage on a row at the largest input code or digit, smaller ones in proportion, for the energy of the "
+            "cells; not given where a component's figures include that [V]"
+        ),
     )
 
 
@@ -115,6 +126,9 @@ class Chip(Table):
     )
     mesh_rows: int | None = Field(default=None, ge=1, le=65536, description="rows of cores on the mesh")
     mesh_columns: int | None = Field(default=None, ge=1, le=65536, description="columns of cores on the mesh")
+    tiles_written: int = Field(
+        default=1, ge=1, le=1048576, description="tiles that are written at the same time, each row by row"
+    )
 
     @property
     def mesh(self) -> tuple[int, int] | None:

@@ -112,10 +112,9 @@ class Layer:
             columns = columns - offsets.astype(cells.dtype).reshape(-1, 1, 1, 1, 1)
         signed = columns[:, 0] - columns[:, 1] if cells.shape[1] == 2 else columns[:, 0]
         signed = signed.astype(cells.dtype)
-        slices = signed.shape[0]
-        rows = signed.reshape(slices, partition.diagonals, -1, partition.diagonal_columns)[
-            :, :, : partition.diagonal_rows
-        ]
+        slices, across = signed.shape[0], partition.diagonal_columns
+        rows = signed.reshape(slices, partition.diagonals, partition.positions, -1, across)
+        rows = rows[:, :, :, : partition.position_rows].swapaxes(2, 3).reshape(slices, partition.diagonals, -1, across)
         shape = (slices, partition.groups, partition.rows, partition.columns)
         matrix = np.zeros(shape, dtype=cells.dtype)
         for group in range(partition.groups):

@@ -14,8 +14,10 @@ from typing import Any, ClassVar, Final, Literal, Self
 import numpy as np
 import onnx
 
+from xbarc.ir.conversions import ReadConversions
 from xbarc.ir.digits import Digits
 from xbarc.ir.graph import Graph, Operator, Value
+from xbarc.ir.input_statistics import InputStatistics
 from xbarc.ir.partition import Partition
 from xbarc.ir.recombination import Recombination
 from xbarc.ir.windows import Windows
@@ -208,7 +210,12 @@ class CodeRange:
 
 @dataclass(eq=False, kw_only=True)
 class Dac(Operator):
-    """``code = clip(round_half_even(x / scale), low, high)``; with no ``codes`` the input passes unquantised."""
+    """``code = clip(round_half_even(x / scale), low, high)``; with no ``codes`` the input passes unquantised.
+
+    Attributes:
+        statistics: of what the calibration sample applies; ``None``: it does not reach the layer, or nothing was
+            measured.
+    """
 
     mnemonic: ClassVar[str] = "dac"
 
@@ -216,6 +223,7 @@ class Dac(Operator):
     scale: float
     input_range: InputRange
     sample_axis: int | None
+    statistics: InputStatistics | None = None
 
 
 @dataclass(eq=False, kw_only=True)
@@ -236,10 +244,10 @@ class TileRead(Operator):
         grid: what the levels are whole multiples of: 1 in a program, a fraction of it on a written chip; ``None`` where
             targets are not quantised.
         copies: how often the chip holds the cells, so that windows can be read side by side.
-        tiles: ``(S, P, D, column blocks)`` physical tile of each block of the first copy; ``None`` before placement.
-        replicas: ``(copies - 1, S, P, D, column blocks)``, the tiles of the others; ``None`` before placement.
-        origins: ``(copies, S, P, D, column blocks, 2)`` row and column of the tile where each block begins; ``None``:
-            every block at the first ones.
+        active_rows: that one read of a tile may drive; ``None``: all.
+        segment: which of the reload segments holds the layer: the chip is written for one after the other, from 0 on.
+        pieces: where the cells lie on the chip, of all copies (:data:`xbarc.ir.pieces.PIECE`); ``None`` before
+            placement.
     """
 
     mnemonic: ClassVar[str] = "tile_read"
@@ -256,9 +264,9 @@ class TileRead(Operator):
     digits: Digits | None = None
     grid: float | None = 1.0
     copies: int = 1
-    tiles: np.ndarray | None = None
-    replicas: np.ndarray | None = None
-    origins: np.ndarray | None = None
+    active_rows: int | None = None
+    segment: int = 0
+    pieces: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +280,7 @@ class CurrentRange:
         used: largest current of the sample over the largest that is not clipped; ``None`` where none was seen.
         lossless: whether every current that the cells can give is a whole number of codes within the range.
         lossless_bits: the fewest bits with which some range is lossless; ``None`` where there are none, or no need.
+        reads: the same of each read by itself; ``None`` where resolution is unlimited, and in programs of before.
     """
 
     lsb: float
@@ -280,6 +289,7 @@ class CurrentRange:
     used: float | None
     lossless: bool
     lossless_bits: int | None = None
+    reads: ReadConversions | None = None
 
 
 @dataclass(eq=False, kw_only=True)

@@ -138,10 +138,13 @@ def _read(operator: TileRead) -> Iterator[tuple[str, str]]:
     yield "sums", "float64" if operator.double else "float32"
     if operator.copies > 1:
         yield "copies", str(operator.copies)
-    if operator.tiles is not None:
-        yield "tiles", f"{operator.tiles.min()}..{operator.tiles.max()}"
-    if operator.origins is not None:
-        yield "origins", _digest(operator.origins)
+    if operator.active_rows is not None:
+        yield "active_rows", str(operator.active_rows)
+    if operator.segment:
+        yield "segment", str(operator.segment)
+    if operator.pieces is not None:
+        yield "pieces", f"{len(operator.pieces)} {_digest(operator.pieces)}"
+        yield "tiles", f"{operator.pieces['tile'].min()}..{operator.pieces['tile'].max()}"
 
 
 def _adc(operator: Adc) -> Iterator[tuple[str, str]]:
@@ -189,7 +192,10 @@ def _windows(windows: Windows) -> Iterator[tuple[str, str]]:
 
 
 def _blocks(partition: Partition) -> str:
-    text = f"{partition.row_blocks} x {partition.column_blocks} of {partition.block_rows} x {partition.block_columns}"
+    down, across = partition.position_blocks, partition.column_blocks
+    text = f"{down} x {across} of {partition.block_rows} x {partition.block_columns}"
+    if partition.positions > 1:
+        return f"{partition.positions} positions of {text}"
     return f"{partition.diagonals} diagonals of {text}" if partition.diagonals > 1 else text
 
 

@@ -12,12 +12,15 @@ from xbarc.ir.layer import layers
 
 
 def shared_tiles(graph: Graph) -> list[frozenset[str]]:
-    """The sets of matrices that lie together on a tile, each set once; none before placement."""
-    found: dict[int, set[str]] = defaultdict(set)
+    """The sets of matrices that lie together on a tile, each set once; none before placement.
+
+    A tile that is written anew for another segment counts as another.
+    """
+    found: dict[tuple[int, int], set[str]] = defaultdict(set)
     for layer in layers(graph):
-        if layer.read.tiles is not None and layer.read.replicas is not None:
-            for tile in np.unique([layer.read.tiles, *layer.read.replicas]).tolist():
-                found[tile].add(layer.read.matrix)
+        if layer.read.pieces is not None:
+            for tile in np.unique(layer.read.pieces["tile"]).tolist():
+                found[layer.read.segment, tile].add(layer.read.matrix)
     return list(dict.fromkeys(frozenset(matrices) for matrices in found.values() if len(matrices) > 1))
 
 

@@ -12,8 +12,10 @@ from xbarc.errors import InternalError
 from xbarc.ir.graph import Graph, Operator, Value
 from xbarc.ir.layer import Layer, layers
 from xbarc.ir.operators import Accumulate, Adc, Control, Dac, HostOp, MatVec, Rescale, TileRead
+from xbarc.ir.pieces import are_complete
 from xbarc.ir.printer import print_graph
 from xbarc.ir.scopes import bodies, scopes
+from xbarc.ir.segments import follow_each_other
 from xbarc.ir.stages import Stage
 
 _TILE_STEPS: Final = (Dac, TileRead, Adc, Accumulate, Rescale)
@@ -66,7 +68,7 @@ _LAYER_RULES: Final[tuple[tuple[Stage, str, Callable[[Layer], bool]], ...]] = (
         "one output scale a column",
         lambda layer: layer.rescale.scale is not None and _a_column(layer, layer.rescale.scale),
     ),
-    (Stage.PLACED, "a tile for each block", lambda layer: _placed(layer)),
+    (Stage.PLACED, "pieces for all of its cells", lambda layer: _placed(layer)),
 )
 
 
@@ -86,6 +88,8 @@ def verify(graph: Graph) -> None:
                 for stage, what, holds in _LAYER_RULES:
                     if graph.stage >= stage and not holds(layer):
                         raise InternalError(f"layer {layer.name!r} at stage {graph.stage.name} must have {what}")
+            if not follow_each_other(graph):
+                raise InternalError("reload segments must follow each other, and hold what must not come apart")
     except InternalError as error:
         error.add_note(print_graph(graph, mark_unordered=True))
         raise
@@ -151,6 +155,8 @@ def _levels_fit(layer: Layer) -> bool:
     levels, partition = layer.read.levels, layer.read.partition
     if min(partition.rows, partition.columns, partition.groups, partition.block_rows, partition.block_columns) < 1:
         return False
+    if partition.positions != 1 and (partition.groups != 1 or partition.positions != layer.read.windows.kernel_size):
+        return False
     return levels.ndim == 5 and levels.shape[2:] == (partition.stacked, partition.block_rows, partition.stack_columns)
 
 
@@ -159,13 +165,8 @@ def _columns(layer: Layer) -> int:
 
 
 def _placed(layer: Layer) -> bool:
-    tiles, partition = layer.read.tiles, layer.read.partition
-    if tiles is None or tiles.shape != (*layer.read.levels.shape[:2], partition.stacked, partition.column_blocks):
-        return False
-    replicas = layer.read.replicas
-    if replicas is None or replicas.shape != (layer.read.copies - 1, *tiles.shape):
-        return False
-    origins = layer.read.origins
-    if origins is not None and (origins.shape != (layer.read.copies, *tiles.shape, 2) or not np.all(origins >= 0)):
-        return False
-    return bool(np.all(tiles >= 0) and np.all(replicas >= 0))
+    read = layer.read
+    slices, polarities = read.levels.shape[:2]
+    return read.pieces is not None and are_complete(
+        read.pieces, read.partition, copies=read.copies, slices=slices, polarities=polarities
+    )

@@ -72,6 +72,8 @@ def layer_attributes(layer: Layer) -> dict[str, Any]:
         "pedestal": read.pedestal,
         "sums": "float64" if read.double else "float32",
     }
+    if partition.positions > 1:
+        attributes["positions"] = partition.positions
     if read.grid is not None:
         attributes["grid"] = read.grid
     optional = layer_tensors(layer)[5:]
@@ -112,16 +114,16 @@ def _write(layer: Layer, body: _Body) -> None:
     if rank == 0:
         windows = body("Reshape", [codes, body.ints([-1, rows])])
     else:
-        windows, sizes = _lower_windows(body, codes, read.windows, rows)
+        windows, sizes = _lower_windows(body, codes, read.windows, rows, apart=partition.positions > 1)
     if read.double:
         windows = body("Cast", [windows], to=elem)
     filled = partition.diagonals * partition.diagonal_rows
     windows = body.pad_last(windows, 2, filled - rows, elem)
-    if partition.diagonals > 1:
-        windows = body("Reshape", [windows, body.ints([-1, partition.diagonals, partition.diagonal_rows])])
-        windows = body.pad_last(windows, 3, partition.row_blocks * partition.block_rows - partition.diagonal_rows, elem)
-    else:
-        windows = body.pad_last(windows, 2, partition.row_blocks * partition.block_rows - partition.diagonal_rows, elem)
+    parts = partition.diagonals * partition.positions
+    if parts > 1:
+        windows = body("Reshape", [windows, body.ints([-1, parts, partition.position_rows])])
+    missing = partition.position_blocks * partition.block_rows - partition.position_rows
+    windows = body.pad_last(windows, 3 if parts > 1 else 2, missing, elem)
     windows = body("Reshape", [windows, body.ints([-1, partition.stacked, partition.block_rows])])
     windows = body("Transpose", [windows], perm=[1, 0, 2])
     whole = windows
@@ -232,8 +234,11 @@ def _subtract(body: _Body, layer: Layer, columns: str) -> str:
     return body("Sub", [positive, negative])
 
 
-def _lower_windows(body: _Body, codes: str, windows: Windows, rows: int) -> tuple[str, list[str]]:
-    """Codes ``(images, channels, *spatial)`` as ``(windows, rows)``; also the sizes of the output's spatial axes."""
+def _lower_windows(body: _Body, codes: str, windows: Windows, rows: int, *, apart: bool) -> tuple[str, list[str]]:
+    """Codes ``(images, channels, *spatial)`` as ``(windows, rows)``; also the sizes of the output's spatial axes.
+
+    Rows run over channels, then kernel positions; where positions are cut ``apart``, over positions first.
+    """
     rank = windows.rank
     if windows.auto_pad in ("SAME_UPPER", "SAME_LOWER"):
         codes = body("Pad", [codes, _same_pads(body, codes, windows)])
@@ -252,9 +257,9 @@ def _lower_windows(body: _Body, codes: str, windows: Windows, rows: int) -> tupl
         starts = body("Mul", [body("Reshape", [starts, body.ints([-1, 1])]), body.ints([stride])])
         taps = body.ints([tap * dilation for tap in range(kernel)])
         codes = body("Gather", [codes, body("Add", [starts, taps])], axis=2 + 2 * axis)
-    # (images, channels, o1, k1, o2, k2, ...) -> (images, o1, o2, ..., channels, k1, k2, ...)
+    # (images, channels, o1, k1, o2, k2, ...) -> (images, o1, o2, ..., channels, k1, k2, ...), or channels last
     outer, inner = [2 + 2 * axis for axis in range(rank)], [3 + 2 * axis for axis in range(rank)]
-    codes = body("Transpose", [codes], perm=[0, *outer, 1, *inner])
+    codes = body("Transpose", [codes], perm=[0, *outer, *([*inner, 1] if apart else [1, *inner])])
     return body("Reshape", [codes, body.ints([-1, rows])]), sizes
 
 

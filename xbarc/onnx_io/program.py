@@ -15,8 +15,10 @@ from onnx import helper
 
 from xbarc.errors import InternalError, ProgramError
 from xbarc.ir.captures import settle_captures
+from xbarc.ir.conversions import ReadConversions
 from xbarc.ir.digits import Digits
 from xbarc.ir.graph import Graph, Value
+from xbarc.ir.input_statistics import DigitStatistics, InputStatistics
 from xbarc.ir.layer import Layer, layer_of
 from xbarc.ir.naming import unique_names
 from xbarc.ir.operators import (
@@ -33,6 +35,7 @@ from xbarc.ir.operators import (
     TileRead,
 )
 from xbarc.ir.partition import Partition
+from xbarc.ir.pieces import PIECE
 from xbarc.ir.recombination import Recombination
 from xbarc.ir.scopes import scopes
 from xbarc.ir.stages import Stage
@@ -45,8 +48,8 @@ from xbarc.onnx_io.layer_function import DOMAIN, DOMAIN_VERSION, layer_attribute
 from xbarc.onnx_io.node_names import name_nodes
 from xbarc.onnx_io.outside import inside
 
-#: Version of the metadata. Raised when an older xbarc could not read a program rightly.
-SCHEMA: Final = 1
+#: Version of the metadata. Raised when an older xbarc could not read a program rightly, or this one an older program.
+SCHEMA: Final = 2
 _KEY: Final = "ai.xbarc.program"
 
 
@@ -180,6 +183,12 @@ def _facts(model: onnx.ModelProto, where: str) -> dict[str, Any]:
             where=where,
             fix="upgrade xbarc, or compile the model again with this one",
         )
+    if schema < SCHEMA:
+        raise ProgramError(
+            f"the program was made by an older xbarc: its schema is {schema}, this one reads {SCHEMA}",
+            where=where,
+            fix="compile the model again",
+        )
     facts.pop("schema")
     return dict(facts)
 
@@ -218,7 +227,7 @@ def _call(emitter: Emitter, layer: Layer, function: str, names: Mapping[Value, s
 
 
 def _layer_json(layer: Layer) -> dict[str, Any]:
-    if layer.adc.range is None or layer.read.tiles is None or layer.read.replicas is None:
+    if layer.adc.range is None or layer.read.pieces is None:
         raise InternalError(f"layer {layer.name!r} is not ready to be stored")
     return {
         "reason": layer.read.reason,
@@ -226,10 +235,12 @@ def _layer_json(layer: Layer) -> dict[str, Any]:
         "sample_axis": layer.dac.sample_axis,
         "input_range": dataclasses.asdict(layer.dac.input_range),
         "current_range": dataclasses.asdict(layer.adc.range),
-        "tiles": layer.read.tiles.tolist(),
-        "replicas": layer.read.replicas.tolist(),
-        "origins": None if layer.read.origins is None else layer.read.origins.tolist(),
+        "copies": layer.read.copies,
+        "active_rows": layer.read.active_rows,
+        "segment": layer.read.segment,
+        "pieces": {name: layer.read.pieces[name].tolist() for name in PIECE.names or ()},
         "unit_scale": layer.rescale.unit_scale.tolist(),
+        "inputs": None if layer.dac.statistics is None else dataclasses.asdict(layer.dac.statistics),
         **{
             key: array.tolist()
             for key in ("offsets", "unit_correction")
@@ -257,7 +268,9 @@ def _expand(graph: Graph, call: HostOp, facts: Mapping[str, Any]) -> None:
         raise ValueError(f"layer {call.name!r} subtracts {subtraction!r}")
     counts = ("groups", "rows", "columns", "groups_per_diagonal", "block_rows", "block_columns")
     partition = Partition(
-        **{key: int(attributes[key]) for key in counts}, reference_column=bool(attributes["reference_column"])
+        **{key: int(attributes[key]) for key in counts},
+        reference_column=bool(attributes["reference_column"]),
+        positions=int(attributes.get("positions", 1)),
     )
     windows = Windows()
     if "kernel_shape" in attributes:
@@ -269,10 +282,9 @@ def _expand(graph: Graph, call: HostOp, facts: Mapping[str, Any]) -> None:
             auto_pad=attributes["auto_pad"].decode(),
         )
     name, source, levels = call.name, call.operands[0], array(2)
-    tiles = np.array(facts["tiles"], dtype=np.int32)
-    # Programs of before copies have none.
-    replicas = np.array(facts.get("replicas", []), dtype=np.int32).reshape(-1, *tiles.shape)
-    origins = facts.get("origins")
+    pieces = np.zeros(len(facts["pieces"]["tile"]), dtype=PIECE)
+    for field in PIECE.names or ():
+        pieces[field] = facts["pieces"][field]
     dac = Dac(
         name=name,
         operands=[source],
@@ -281,6 +293,7 @@ def _expand(graph: Graph, call: HostOp, facts: Mapping[str, Any]) -> None:
         scale=float(array(1).flat[0]),
         input_range=InputRange(**facts["input_range"]),
         sample_axis=facts["sample_axis"],
+        statistics=_read_statistics(facts.get("inputs")),
     )
     read = TileRead(
         name=name,
@@ -288,7 +301,7 @@ def _expand(graph: Graph, call: HostOp, facts: Mapping[str, Any]) -> None:
         results=[Value(f"{name}.currents")],
         source=attributes["source"].decode(),
         reason=facts["reason"],
-        matrix=facts.get("matrix", name),  # as programs before shared weights have it
+        matrix=facts["matrix"],
         levels=levels,
         windows=windows,
         partition=partition,
@@ -297,18 +310,17 @@ def _expand(graph: Graph, call: HostOp, facts: Mapping[str, Any]) -> None:
         double=attributes["sums"] == b"float64",
         digits=_read_digits(attributes),
         grid=attributes.get("grid"),
-        copies=len(replicas) + 1,
-        tiles=tiles,
-        replicas=replicas,
-        origins=None if origins is None else np.array(origins, dtype=np.int32),
+        copies=facts["copies"],
+        active_rows=facts["active_rows"],
+        segment=facts.get("segment", 0),
+        pieces=pieces,
     )
-    current_range = CurrentRange(**facts["current_range"])
     adc = Adc(
         name=name,
         operands=[read.result],
         results=[Value(f"{name}.adc_codes")],
         codes=codes("adc_codes"),
-        range=dataclasses.replace(current_range, lsb=float(array(3).flat[0])),
+        range=dataclasses.replace(_current_range(facts["current_range"]), lsb=float(array(3).flat[0])),
     )
     tensors = [text.decode() for text in attributes.get("tensors", [])] or ["bias"][: len(call.operands) - 6]
     optional = {tensor: array(6 + index) for index, tensor in enumerate(tensors)}
@@ -349,6 +361,22 @@ def _planes(array: np.ndarray) -> np.ndarray:
 
 def _listed(facts: Mapping[str, Any], key: str, dtype: npt.DTypeLike) -> np.ndarray | None:
     return np.array(facts[key], dtype=dtype) if key in facts else None
+
+
+def _current_range(facts: Mapping[str, Any]) -> CurrentRange:
+    given: Mapping[str, Any] | None = facts.get("reads")
+    reads = None
+    if given is not None:
+        lists: dict[str, Any] = {key: None if entry is None else tuple(entry) for key, entry in given.items()}
+        reads = ReadConversions(**lists)
+    return CurrentRange(**{**facts, "reads": reads})
+
+
+def _read_statistics(facts: Mapping[str, Any] | None) -> InputStatistics | None:
+    if facts is None:
+        return None
+    digits = tuple(DigitStatistics(**digit) for digit in facts["digits"])
+    return InputStatistics(int(facts["windows"]), tuple(facts["histogram"]), digits)
 
 
 def _read_digits(attributes: Mapping[str, Any]) -> Digits | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from xbarc.report.utilisation import UtilisationReport
+from xbarc.report.utilisation import REPORT_SCHEMA, UtilisationReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Compilation:
         """Plain data: the paths, the number of layers, and what the report says of the whole program."""
         report = self.report.to_json()
         return {
-            "schema": 1,
+            "schema": REPORT_SCHEMA,
             "source": self.source,
             "program": self.program,
             **{

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +14,7 @@ from xbarc.ir.graph import Graph
 from xbarc.ir.layer import Layer, layers
 from xbarc.ir.replication import Demand, bottleneck, fewest_copies, least_bottleneck, tiles_of
 from xbarc.ir.work import matrix_windows
+from xbarc.units import parse_quantity
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +24,16 @@ class ReplicationUsage:
     A round is one window on every copy of a layer. All figures are of layers whose windows are known.
 
     Attributes:
-        asked: ``none``, ``balance``, or how many rounds the slowest layer may take.
+        asked: ``none``, ``balance``, how many rounds the slowest layer may take, or inferences a second (``"5 k/s"``).
         bottleneck: rounds of the slowest layer; 0 where there is none.
-        slowest: its name; ``None`` where there is none.
+        slowest: name of the slowest layer; ``None`` where there is none.
         single: rounds of the slowest layer if each layer had one copy.
-        optimum: the fewest rounds for which the chip has tiles, wherever they lie; ``None`` on an unlimited chip.
+        optimum: the fewest rounds for which the chip has tiles, wherever they lie, of the reload segment that takes
+            most; ``None`` on an unlimited chip.
         copies: tiles of all copies but the first.
-        slack: tiles of the chip that hold nothing; ``None`` on an unlimited chip.
-        core_tiles: tiles of a core, from the hardware.
+        core_tiles: tiles of a core.
         cores_used: cores that hold something.
-        core_free: tiles within these cores that hold nothing.
+        core_free: tiles that hold nothing, in cores that hold something.
         scattered: names of layers one of whose copies reaches over more cores than its size asks for.
         short: tiles that the chip lacks for what was asked; 0 where it was reached, or misses only room within cores.
         unknown: names of layers whose windows are not known, and which have one copy.
@@ -45,7 +45,6 @@ class ReplicationUsage:
     single: int
     optimum: int | None
     copies: int
-    slack: int | None
     core_tiles: int
     cores_used: int
     core_free: int
@@ -54,18 +53,18 @@ class ReplicationUsage:
     unknown: tuple[str, ...]
 
     @property
-    def fragmentation(self) -> int | None:
-        """Rounds that are lost since copies lie within cores, where as few as possible were asked for."""
-        return self.bottleneck - self.optimum if self.asked == "balance" and self.optimum is not None else None
+    def rate(self) -> float | None:
+        """Inferences a second that were asked for; ``None`` where rounds were, or nothing."""
+        return parse_quantity(str(self.asked), "/s") if str(self.asked).endswith("/s") else None
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain data; every key as the attribute of that name says."""
-        plain = dataclasses.asdict(self) | {"fragmentation": self.fragmentation}
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in plain.items()}
+    @property
+    def fragmentation(self) -> int | None:
+        """Rounds that are lost since copies lie within cores; ``None`` unless as few as possible were asked for."""
+        return self.bottleneck - self.optimum if self.asked == "balance" and self.optimum is not None else None
 
     @property
     def missed(self) -> str | None:
-        """What was asked for and is not reached, and why, for people."""
+        """What was asked for and is not reached, and why, for people; ``None``: nothing."""
         if isinstance(self.asked, str) or self.bottleneck <= self.asked:
             return None
         why = f"the chip is {self.short:,} tiles short" if self.short else "its copies find no room within cores"
@@ -80,15 +79,19 @@ def replication_usage(graph: Graph, hardware: Hardware, facts: Mapping[str, Any]
     windows = matrix_windows(graph)
     placed = {matrix: copies_of(layer) for matrix, layer in owners.items()}
     demands = [Demand(windows[matrix], len(tiles[0])) for matrix, tiles in placed.items()]
+    numbers = [layer.read.segment for layer in owners.values()]
+    together = [[demand for demand, at in zip(demands, numbers, strict=True) if at == each] for each in set(numbers)]
     copies = [len(tiles) for tiles in placed.values()]
     available, core_tiles = hardware.chip_tiles, hardware.core.tiles
     capacity = None if available == "unlimited" else available
     asked = facts["options"].get("replicate", "none")
     rounds = bottleneck(demands, copies)
     single = [1] * len(demands)
-    used = np.unique(np.concatenate([tiles.reshape(-1) for tiles in placed.values()])) if placed else np.zeros(0, int)
+    used = np.unique(np.concatenate([tiles for each in placed.values() for tiles in each] or [np.zeros(0, int)]))
     cores_used = len(np.unique(used // core_tiles))
-    wanted = 0 if isinstance(asked, str) else tiles_of(demands, fewest_copies(demands, asked))
+    wanted = [0 if isinstance(asked, str) else tiles_of(each, fewest_copies(each, asked)) for each in together]
+    optima = [] if capacity is None else [least_bottleneck(each, capacity) for each in together]
+    known = [rounds for rounds in optima if rounds is not None]
     return ReplicationUsage(
         asked=asked,
         bottleneck=rounds,
@@ -101,29 +104,28 @@ def replication_usage(graph: Graph, hardware: Hardware, facts: Mapping[str, Any]
             None,
         ),
         single=bottleneck(demands, single),
-        optimum=None if capacity is None else least_bottleneck(demands, capacity),
+        optimum=max(known, default=1) if capacity is not None and len(known) == len(optima) else None,
         copies=tiles_of(demands, copies) - tiles_of(demands, single),
-        slack=None if capacity is None else capacity - len(used),
         core_tiles=core_tiles,
         cores_used=cores_used,
         core_free=cores_used * core_tiles - len(used),
         scattered=tuple(matrix for matrix, tiles in placed.items() if _is_scattered(tiles, core_tiles)),
-        short=0 if capacity is None else max(wanted - capacity, 0),
+        short=0 if capacity is None else max([0, *(tiles - capacity for tiles in wanted)]),
         unknown=tuple(matrix for matrix, demand in zip(placed, demands, strict=True) if demand.windows is None),
     )
 
 
-def copies_of(layer: Layer) -> np.ndarray:
-    """``(copies, tiles of one copy)``: the physical tiles of a placed layer, each once.
+def copies_of(layer: Layer) -> list[np.ndarray]:
+    """The physical tiles of each copy of a placed layer, each once.
 
     Raises:
         ValueError: the layer is not placed.
     """
-    if layer.read.tiles is None or layer.read.replicas is None:
+    pieces = layer.read.pieces
+    if pieces is None:
         raise ValueError(f"layer {layer.name!r} is not placed")
-    return np.array([np.unique(tiles) for tiles in (layer.read.tiles, *layer.read.replicas)])
+    return [np.unique(pieces["tile"][pieces["copy"] == copy]) for copy in range(layer.read.copies)]
 
 
-def _is_scattered(tiles: np.ndarray, core_tiles: int) -> bool:
-    fewest = math.ceil(tiles.shape[1] / core_tiles)
-    return any(len(np.unique(copy // core_tiles)) > fewest for copy in tiles)
+def _is_scattered(copies: Sequence[np.ndarray], core_tiles: int) -> bool:
+    return any(len(np.unique(tiles // core_tiles)) > math.ceil(len(tiles) / core_tiles) for tiles in copies)

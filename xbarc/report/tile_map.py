@@ -1,33 +1,44 @@
-"""The map of tiles: which block lies where, and which layers share tiles."""
+"""The map of tiles: which block lies where."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-
-import numpy as np
+from typing import Any, Final
 
 from xbarc.hardware.schema import Hardware
 from xbarc.ir.graph import Graph
 from xbarc.ir.layer import Layer, layers
+from xbarc.ir.pieces import ALL, PIECE
+from xbarc.report.json_form import json_schema, plain
+from xbarc.report.tile_times import TileTimes, tile_times
+
+#: Rises when a key of a map changes its meaning or goes away.
+MAP_SCHEMA: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class MappedBlock:
-    """One block on the chip.
+    """A block on the chip, or some of its columns: a rectangle of one tile. All numbers begin at 0.
 
     Attributes:
-        tile: which.
-        row, column: of the tile, where it begins.
-        rows, columns: of the tile that it takes: with reference columns, and both columns of pairs.
-        layer: whose it is; of layers that share a matrix, the first.
-        copy, slice: which, from 0 on.
-        polarities: those at this place: both, but where they lie on tiles of their own.
-        place: index of its diagonal and row block.
-        column_block: index of its column block.
+        segment: reload segment in which it is there.
+        tile: which tile of the chip.
+        row: of the tile, where it begins.
+        column: of the tile, where it begins.
+        rows: of the tile that it takes.
+        columns: of the tile that it takes, with reference columns, and with both columns of pairs side by side.
+        layer: name of the layer whose it is; of layers that share a matrix, the first.
+        copy: of the layer, which.
+        slice: of the weights' bits, which; the most significant is 0.
+        polarities: those at this place: all, but where they lie on tiles of their own.
+        place: index of its diagonal and row block, row blocks faster.
+        first: column of the diagonal where it begins, reference columns counted in.
+        count: columns of the diagonal that it holds, reference columns counted in.
+        turn: in which of the serial reads of its layer and tile it is read.
     """
 
+    segment: int
     tile: int
     row: int
     column: int
@@ -38,74 +49,64 @@ class MappedBlock:
     slice: int
     polarities: tuple[int, ...]
     place: int
-    column_block: int
+    first: int
+    count: int
+    turn: int
 
 
 @dataclass(frozen=True, slots=True)
-class TileShare:
-    """What a layer takes of the tiles. A tile that several layers share counts for the first of them.
+class TileMap:
+    """What lies where on the chip.
 
     Attributes:
-        tiles: that count for it.
-        sites: of these, without those that other layers take; and those that it takes of other tiles. One row and one
-            column meet at a site.
-        guests: tiles of other layers that it has blocks in.
+        tile_rows: rows of a tile.
+        tile_columns: columns of a tile.
+        cells_a_site: cells where a row and a column meet: as many as polarities, where they lie at one site.
+        blocks: all of them, by layer in the order of execution.
+        schedule: when tiles are busy.
     """
 
-    tiles: int
-    sites: int
-    guests: int
+    tile_rows: int
+    tile_columns: int
+    cells_a_site: int
+    blocks: tuple[MappedBlock, ...]
+    schedule: TileTimes
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, as :func:`map_schema` describes it."""
+        return {"schema": MAP_SCHEMA, **plain(self)}
 
 
-def tile_map(graph: Graph, hardware: Hardware) -> tuple[MappedBlock, ...]:
-    """All blocks of a placed graph, by layer in the order of execution."""
-    return tuple(
-        block for layer in layers(graph) if layer.read.matrix == layer.name for block in _blocks(layer, hardware)
+def map_schema() -> dict[str, Any]:
+    """The JSON Schema of a map."""
+    return json_schema(TileMap, version=MAP_SCHEMA, title="xbarc report --map --json")
+
+
+def tile_map(graph: Graph, hardware: Hardware) -> TileMap:
+    """The map of a placed graph.
+
+    Raises:
+        ValueError: a layer is not placed.
+    """
+    found = layers(graph)
+    polarities = max((layer.read.levels.shape[1] for layer in found), default=1)
+    return TileMap(
+        tile_rows=hardware.tile.rows,
+        tile_columns=hardware.tile.columns,
+        cells_a_site=polarities if hardware.tile.polarity == "unit-cell" else 1,
+        blocks=tuple(block for layer in found if layer.read.matrix == layer.name for block in _blocks(layer)),
+        schedule=tile_times(graph, hardware),
     )
 
 
-def tile_shares(blocks: Sequence[MappedBlock], hardware: Hardware) -> Mapping[str, TileShare]:
-    """What each layer of a map takes."""
-    hosts: dict[int, str] = {}
-    tiles: dict[str, int] = defaultdict(int)
-    sites: dict[str, int] = defaultdict(int)
-    guests: dict[str, set[int]] = defaultdict(set)
-    for block in blocks:
-        host = hosts.setdefault(block.tile, block.layer)
-        if host != block.layer:
-            sites[host] -= block.rows * block.columns
-            sites[block.layer] += block.rows * block.columns
-            guests[block.layer].add(block.tile)
-    for host in hosts.values():
-        tiles[host] += 1
-        sites[host] += hardware.tile.rows * hardware.tile.columns
-    names = dict.fromkeys(block.layer for block in blocks)
-    return {name: TileShare(tiles[name], sites[name], len(guests[name])) for name in names}
-
-
-def _blocks(layer: Layer, hardware: Hardware) -> Iterator[MappedBlock]:
-    """Raises ValueError where the layer is not placed."""
-    read, partition = layer.read, layer.read.partition
-    if read.tiles is None or read.replicas is None:
+def _blocks(layer: Layer) -> Iterator[MappedBlock]:
+    read = layer.read
+    if read.pieces is None:
         raise ValueError(f"layer {layer.name!r} is not placed")
-    tiles = np.concatenate([read.tiles[None], read.replicas])
-    origins = np.zeros((*tiles.shape, 2), dtype=np.int32) if read.origins is None else read.origins
-    pairs = tiles.shape[2]
-    apart = hardware.tile.polarity == "paired-tiles"
-    wide = 2 if hardware.tile.polarity == "adjacent-columns" and pairs == 2 else 1
-    for copy, slice_, side, place, block in np.ndindex(*tiles.shape[:2], pairs if apart else 1, *tiles.shape[3:]):
-        diagonal, row_block = divmod(place, partition.row_blocks)
-        at = (copy, slice_, side, place, block)
+    polarities = tuple(range(read.levels.shape[1]))
+    for piece in read.pieces:
+        number = {name: int(piece[name]) for name in PIECE.names or ()}
+        side = number.pop("side")
         yield MappedBlock(
-            tile=int(tiles[at]),
-            row=int(origins[at][0]),
-            column=int(origins[at][1]),
-            rows=partition.rows_in(diagonal, row_block),
-            columns=(partition.columns_in(diagonal, block) + int(partition.reference_column)) * wide,
-            layer=layer.name,
-            copy=copy,
-            slice=slice_,
-            polarities=(side,) if apart else tuple(range(pairs)),
-            place=place,
-            column_block=block,
+            segment=read.segment, layer=layer.name, polarities=polarities if side == ALL else (side,), **number
         )

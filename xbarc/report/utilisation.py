@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,50 +14,21 @@ from xbarc.ir.operators import NEVER_REACHED, CurrentRange, HostOp, InputRange
 from xbarc.ir.partition import Partition, logical_tiles
 from xbarc.ir.repetitions import repeated, repetitions
 from xbarc.ir.samples import sample_axes
+from xbarc.ir.segments import tiles_in_use
 from xbarc.ir.work import host_macs, layer_macs, layer_windows, matrix_windows
+from xbarc.report.cells import NO_CELLS, Cells, TileShare, tile_shares
+from xbarc.report.chip_tiles import ChipTiles, chip_tiles
+from xbarc.report.cost import CostReport, cost_report
+from xbarc.report.json_form import json_schema, plain
 from xbarc.report.replication import ReplicationUsage, replication_usage
 from xbarc.report.schedule import ScheduleUsage, schedule_usage
-from xbarc.report.tile_map import TileShare, tile_map, tile_shares
+from xbarc.report.segments import SegmentsUsage, segments_usage
+from xbarc.report.words import rate
 from xbarc.report.work import analog_share, total_macs
 
-_NAMED = 4  # layers that a warning names
-
-
-@dataclass(frozen=True, slots=True)
-class Cells:
-    """The cells of used tiles, told apart; the parts add up to ``total``.
-
-    Attributes:
-        total: cells in used tiles.
-        weights: one a weight.
-        slices: further cells of the same weights, for their other slices.
-        polarity: further cells of the same weights, for their other sign.
-        copies: further cells of the same weights, for the layer's other copies.
-        reference: cells of reference columns.
-        groups: cells inside a block that pair a row of one group with a column of another: zero blocks.
-        edges: cells beyond the last row or column of a block.
-    """
-
-    total: int
-    weights: int
-    slices: int
-    polarity: int
-    copies: int
-    reference: int
-    groups: int
-    edges: int
-
-    @property
-    def utilisation(self) -> float:
-        """Cells that hold a weight (any slice, any polarity, any copy) over cells in used tiles."""
-        held = self.weights + self.slices + self.polarity + self.copies
-        return held / self.total if self.total else 0.0
-
-    def __add__(self, other: Cells) -> Cells:
-        return Cells(*(a + b for a, b in zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)))
-
-
-NO_CELLS: Final = Cells(0, 0, 0, 0, 0, 0, 0, 0)
+#: Rises when a key of a report changes its meaning or goes away.
+REPORT_SCHEMA: Final = 2
+_NAMED: Final = 4  # layers that a warning names
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +36,24 @@ class LayerUsage:
     """One layer on tiles.
 
     Attributes:
-        name, source: the ONNX node and its type.
+        name: of the ONNX node.
+        source: type of the ONNX node.
         reason: why it is on tiles.
         shares: name of the layer whose tiles it uses too, and where they are counted; ``None``: it has its own.
-        groups, rows, columns: its matrix.
+        groups: diagonal parts of its matrix; 1: it is dense.
+        rows: of each part.
+        columns: of each part.
         windows: input vectors of one sample; ``None`` where shapes are not known.
-        macs: multiply-accumulates of one sample.
+        macs: multiply-accumulates of one sample; ``None`` where shapes are not known.
         copies: how often the chip holds its cells.
         rounds: windows of its slowest copy, those of layers that share its tiles included; ``None`` where shapes are
             not known.
-        logical_tiles: of one copy, before slices, polarities and reference columns.
-        physical_tiles: on the chip, of all copies; a tile that layers share counts for the first of them.
+        logical_tiles: tiles of one copy, before slices, polarities and reference columns count.
+        physical_tiles: tiles of all copies on the chip; one that layers share counts for the first of them.
         guest_tiles: tiles that count for other layers, in which it has blocks too.
-        cells: of its tiles.
-        input_range, current_range: of its converters, with what they clip on the calibration sample.
+        cells: of the tiles that count for it, without those that other layers take, and its own in others' tiles.
+        input_range: of its DACs, with what they clip on the calibration sample.
+        current_range: of its ADCs, with what they clip on the calibration sample.
         inexact: why onnxruntime may differ from the runtime in the last bits; ``None``: it does not.
         batch_dependent: whether windows mix samples.
     """
@@ -104,13 +78,19 @@ class LayerUsage:
     inexact: str | None
     batch_dependent: bool
 
+    @property
+    def cell_utilisation(self) -> float:
+        """Cells that hold weights over cells in used tiles."""
+        return self.cells.utilisation
+
 
 @dataclass(frozen=True, slots=True)
 class HostUsage:
     """One digital operator.
 
     Attributes:
-        name, kind: the ONNX node and its type.
+        name: of the ONNX node.
+        kind: type of the ONNX node.
         macs: multiply-accumulates of one sample; ``None`` where shapes are not known.
         reason: why it stays digital.
     """
@@ -122,17 +102,63 @@ class HostUsage:
 
 
 @dataclass(frozen=True, slots=True)
+class Totals:
+    """All layers and operators together.
+
+    Attributes:
+        logical_tiles: tiles of one copy of each layer, before slices, polarities and reference columns count.
+        chip: the tiles of the chip.
+        cells: those of used tiles.
+        analog_macs: multiply-accumulates of one sample on tiles; ``None`` where one layer's are not known.
+        host_macs: multiply-accumulates of one sample in digital products; ``None`` where one operator's are not known.
+    """
+
+    logical_tiles: int
+    chip: ChipTiles
+    cells: Cells
+    analog_macs: int | None
+    host_macs: int | None
+
+    @property
+    def physical_tiles(self) -> int:
+        """Tiles on the chip that hold something."""
+        return self.chip.used
+
+    @property
+    def tile_utilisation(self) -> float | None:
+        """Tiles used over tiles on the chip; ``None`` on an unlimited chip."""
+        return None if self.chip.total is None else self.chip.used / self.chip.total
+
+    @property
+    def cell_utilisation(self) -> float:
+        """Cells that hold weights over cells in used tiles."""
+        return self.cells.utilisation
+
+    @property
+    def analog_share(self) -> float | None:
+        """The share of the network's multiply-accumulates that is on tiles; ``None`` where it is not known."""
+        return analog_share(self.analog_macs, self.host_macs)
+
+
+@dataclass(frozen=True, slots=True)
 class UtilisationReport:
     """A program on its chip.
 
     Attributes:
-        hardware: name of the description, with ``overrides``: ``key.path=value`` changes to it.
-        tile_rows, tile_columns, chip_tiles: from it; ``None``: unlimited.
-        calibrated: whether converter ranges, where there are any, came from real data; ``calibration``: from what.
-        layers, host: in the order of execution.
-        cells: of all layers.
-        replication: what their copies bring.
-        schedule: how long they take.
+        hardware: name of the hardware description.
+        overrides: changes to the description, each as key.path=value.
+        tile_rows: rows of a tile.
+        tile_columns: columns of a tile.
+        chip_tiles: tiles of the chip; ``None``: unlimited.
+        calibrated: whether converter ranges, where there are any, came from real data.
+        calibration: what converter ranges came from.
+        totals: of all layers and operators.
+        replication: what copies of layers bring.
+        schedule: how long layers take.
+        cost: energy and area.
+        segments: what is on the chip together, and what writing it costs.
+        layers: those on tiles, in the order of execution.
+        host: digital operators, in the order of execution.
     """
 
     hardware: str
@@ -142,41 +168,13 @@ class UtilisationReport:
     chip_tiles: int | None
     calibrated: bool
     calibration: str
-    layers: tuple[LayerUsage, ...]
-    host: tuple[HostUsage, ...]
-    cells: Cells
+    totals: Totals
     replication: ReplicationUsage
     schedule: ScheduleUsage
-
-    @property
-    def logical_tiles(self) -> int:
-        """Tiles before slices, polarities, reference columns and copies count."""
-        return sum(layer.logical_tiles for layer in self.layers)
-
-    @property
-    def physical_tiles(self) -> int:
-        """Tiles on the chip."""
-        return sum(layer.physical_tiles for layer in self.layers)
-
-    @property
-    def tile_utilisation(self) -> float | None:
-        """Tiles used over tiles on the chip; ``None`` on an unlimited chip."""
-        return None if self.chip_tiles is None else self.physical_tiles / self.chip_tiles
-
-    @property
-    def analog_macs(self) -> int | None:
-        """Multiply-accumulates of one sample on tiles; ``None`` where one layer's are not known."""
-        return total_macs(layer.macs for layer in self.layers)
-
-    @property
-    def host_macs(self) -> int | None:
-        """Multiply-accumulates of one sample in digital products; ``None`` where one operator's are not known."""
-        return total_macs(operator.macs for operator in self.host)
-
-    @property
-    def analog_share(self) -> float | None:
-        """The share of the network's multiply-accumulates that is on tiles."""
-        return analog_share(self.analog_macs, self.host_macs)
+    cost: CostReport
+    segments: SegmentsUsage
+    layers: tuple[LayerUsage, ...]
+    host: tuple[HostUsage, ...]
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -194,38 +192,19 @@ class UtilisationReport:
             found.append(f"the sample never reaches {names}: converter ranges there are guesses")
         if self.replication.missed is not None:
             found.append(self.replication.missed)
+        asked, reached = self.replication.rate, self.schedule.throughput
+        if asked is not None and reached is not None and reached < asked * (1 - 1e-9):
+            found.append(f"{rate(asked)} inferences a second were asked for, {rate(reached)} are reached")
         return tuple(found)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data; every key as the attribute of that name says."""
-        totals = {
-            "logical_tiles": self.logical_tiles,
-            "physical_tiles": self.physical_tiles,
-            "tile_utilisation": self.tile_utilisation,
-            "cell_utilisation": self.cells.utilisation,
-            "cells": dataclasses.asdict(self.cells),
-            "analog_macs": self.analog_macs,
-            "host_macs": self.host_macs,
-            "analog_share": self.analog_share,
-        }
-        return {
-            "schema": 1,
-            "hardware": self.hardware,
-            "overrides": list(self.overrides),
-            "tile_rows": self.tile_rows,
-            "tile_columns": self.tile_columns,
-            "chip_tiles": self.chip_tiles,
-            "calibrated": self.calibrated,
-            "calibration": self.calibration,
-            "warnings": list(self.warnings),
-            "totals": totals,
-            "replication": self.replication.to_json(),
-            "schedule": self.schedule.to_json(),
-            "layers": [
-                dataclasses.asdict(layer) | {"cell_utilisation": layer.cells.utilisation} for layer in self.layers
-            ],
-            "host": [dataclasses.asdict(operator) for operator in self.host],
-        }
+        """Plain data, as :func:`report_schema` describes it."""
+        return {"schema": REPORT_SCHEMA, **plain(self)}
+
+
+def report_schema() -> dict[str, Any]:
+    """The JSON Schema of a report."""
+    return json_schema(UtilisationReport, version=REPORT_SCHEMA, title="xbarc report --json")
 
 
 def utilisation_report(graph: Graph, hardware: Hardware, facts: Mapping[str, Any]) -> UtilisationReport:
@@ -237,7 +216,7 @@ def utilisation_report(graph: Graph, hardware: Hardware, facts: Mapping[str, Any
         facts: of the program: its options and its calibration.
     """
     times, windows = repetitions(graph), matrix_windows(graph)
-    shares = tile_shares(tile_map(graph, hardware), hardware)
+    shares = tile_shares([layer for layer in layers(graph) if layer.read.matrix == layer.name], hardware)
     usages = tuple(
         _layer_usage(layer, hardware, shares.get(layer.name), times[layer.dac], windows[layer.read.matrix])
         for layer in layers(graph)
@@ -253,19 +232,29 @@ def utilisation_report(graph: Graph, hardware: Hardware, facts: Mapping[str, Any
         for operator, count in times.items()
         if isinstance(operator, HostOp)
     )
+    replication, timed = replication_usage(graph, hardware, facts), schedule_usage(graph, hardware)
+    available = None if hardware.chip_tiles == "unlimited" else hardware.chip_tiles
     return UtilisationReport(
         hardware=hardware.name,
         overrides=tuple(facts["options"]["overrides"]),
         tile_rows=hardware.tile.rows,
         tile_columns=hardware.tile.columns,
-        chip_tiles=None if hardware.chip_tiles == "unlimited" else hardware.chip_tiles,
+        chip_tiles=available,
         calibrated=is_calibrated(graph, facts),
         calibration=_calibration(graph, facts),
+        totals=Totals(
+            logical_tiles=sum(usage.logical_tiles for usage in usages),
+            chip=chip_tiles(replication, total=available, used=tiles_in_use(graph)),
+            cells=sum((usage.cells for usage in usages), NO_CELLS),
+            analog_macs=total_macs(usage.macs for usage in usages),
+            host_macs=total_macs(operator.macs for operator in host),
+        ),
+        replication=replication,
+        schedule=timed,
+        cost=cost_report(graph, hardware, timed, calibrated=is_calibrated(graph, facts)),
+        segments=segments_usage(graph, hardware, timed),
         layers=usages,
         host=host,
-        cells=sum((usage.cells for usage in usages), NO_CELLS),
-        replication=replication_usage(graph, hardware, facts),
-        schedule=schedule_usage(graph, hardware),
     )
 
 
@@ -307,7 +296,7 @@ def _layer_usage(
         logical_tiles=_logical_tiles(partition, hardware) if share else 0,
         physical_tiles=share.tiles if share else 0,
         guest_tiles=share.guests if share else 0,
-        cells=_cells(layer, hardware, share.sites) if share else NO_CELLS,
+        cells=share.cells if share else NO_CELLS,
         input_range=layer.dac.input_range,
         current_range=layer.adc.range,
         inexact=layer.unquantised,
@@ -322,25 +311,5 @@ def _logical_tiles(partition: Partition, hardware: Hardware) -> int:
         columns=partition.columns,
         tile_rows=hardware.tile.rows,
         tile_columns=hardware.tile.columns,
-    )
-
-
-def _cells(layer: Layer, hardware: Hardware, sites: int) -> Cells:
-    partition = layer.read.partition
-    slices, polarities = layer.read.levels.shape[:2]
-    total = sites * (polarities if hardware.tile.polarity == "unit-cell" else 1)
-    weights = partition.groups * partition.rows * partition.columns
-    inside = sum(rows * columns for rows, columns in partition.block_sizes())
-    reference = sum(rows for rows, columns in partition.block_sizes() if columns) if partition.reference_column else 0
-    copies, pairs = layer.read.copies, slices * polarities
-    held = pairs * inside + slices * reference
-    return Cells(
-        total=total,
-        weights=weights,
-        slices=(slices - 1) * weights,
-        polarity=slices * (polarities - 1) * weights,
-        copies=(copies - 1) * pairs * weights,
-        reference=copies * slices * reference,
-        groups=copies * pairs * (inside - weights),
-        edges=total - copies * held,
+        positions=partition.positions,
     )

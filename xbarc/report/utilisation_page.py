@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 
-from xbarc.ir.operators import InputRange
-from xbarc.report.page import Column, Page, Row, Table, facts, numbers
+from xbarc.hardware.quantities import rounded
+from xbarc.report.converters_page import converter_tables
+from xbarc.report.cost_page import cost_tables
+from xbarc.report.losses_page import cells_table, free_tiles, lost_cells
+from xbarc.report.page import Column, Page, Table, facts, numbers
 from xbarc.report.replication import ReplicationUsage
 from xbarc.report.schedule_page import schedule_tables
-from xbarc.report.utilisation import Cells, LayerUsage, UtilisationReport
-from xbarc.report.words import amount, counted, exact, matrix, number, percent
-
-_NAMES_SHOWN = 6
+from xbarc.report.segments_page import segment_tables
+from xbarc.report.utilisation import LayerUsage, UtilisationReport
+from xbarc.report.words import NAMES_SHOWN, amount, counted, exact, matrix, percent, rate, shortened
+from xbarc.units import format_quantity
 
 
 def utilisation_page(report: UtilisationReport, *, title: str) -> Page:
     """All that a program's report says."""
     page = [facts(title, *whole_program(report), notes=_remarks(report))]
     if report.layers:
-        page += [_layers(report), *_replication(report.replication), *schedule_tables(report.schedule)]
-        page += [_cells(report), _converters(report)]
+        page += [_layers(report), cells_table(report), *_replication(report.replication)]
+        page += segment_tables(report.segments)
+        page += [*schedule_tables(report.schedule), *cost_tables(report.cost), *converter_tables(report.layers)]
     return [*page, _host(report)] if report.host else page
 
 
@@ -30,13 +34,29 @@ def whole_program(report: UtilisationReport) -> Iterator[tuple[str, str]]:
     name = report.hardware + (f" with {', '.join(report.overrides)}" if report.overrides else "")
     yield "hardware", f"{name}: tiles of {report.tile_rows} x {report.tile_columns}, {chip} on the chip"
     yield "calibration", report.calibration if report.calibrated else f"UNCALIBRATED: {report.calibration}"
-    tiles = f"{exact(report.logical_tiles)} logical, {exact(report.physical_tiles)} physical"
-    if report.tile_utilisation is not None:
-        tiles += f": {percent(report.tile_utilisation)} of the chip"
+    tiles = f"{exact(report.totals.logical_tiles)} logical, {exact(report.totals.physical_tiles)} physical"
+    if report.totals.tile_utilisation is not None:
+        tiles += f": {percent(report.totals.tile_utilisation)} of the chip"
+    if free := free_tiles(report.totals.chip):
+        tiles += f"; {free}"
     yield "tiles", tiles
-    if report.cells.total:
-        yield "cells", f"{percent(report.cells.utilisation)} of those in used tiles hold weights"
-    yield "MACs a sample", work(report.analog_macs, report.host_macs, report.analog_share)
+    if report.totals.cells.total:
+        yield "cells", lost_cells(report.totals.cells)
+    yield from _time_and_energy(report)
+    yield "MACs a sample", work(report.totals.analog_macs, report.totals.host_macs, report.totals.analog_share)
+
+
+def _time_and_energy(report: UtilisationReport) -> Iterator[tuple[str, str]]:
+    """Of one inference, where they are known."""
+    times, cost = report.schedule, report.cost
+    if times.interval_s is not None and times.latency_s is not None:
+        often = "" if times.throughput is None else f": {rate(times.throughput)} a second"
+        alone = format_quantity(float(f"{times.latency_s:.3g}"), "s")
+        yield "inference", f"every {format_quantity(float(f'{times.interval_s:.3g}'), 's')}{often}; {alone} alone"
+    if times.idle is not None:
+        yield "idle", f"{percent(times.idle)} of the time of used tiles"
+    if cost.energy is not None:
+        yield "energy", f"{rounded(cost.energy, 'J')} an inference"
 
 
 def work(analog: int | None, host: int | None, share: float | None) -> str:
@@ -71,15 +91,15 @@ def _layers(report: UtilisationReport) -> Table:
         "",
         "",
         "",
-        amount(report.analog_macs),
-        exact(report.logical_tiles),
-        exact(report.physical_tiles),
-        percent(report.cells.utilisation),
+        amount(report.totals.analog_macs),
+        exact(report.totals.logical_tiles),
+        exact(report.totals.physical_tiles),
+        percent(report.totals.cells.utilisation),
     )
     shared = [layer for layer in report.layers if layer.shares is not None]
-    notes = tuple(f"{layer.name} uses the tiles of {layer.shares}" for layer in shared[:_NAMES_SHOWN])
-    if len(shared) > _NAMES_SHOWN:
-        notes += (f"{len(shared) - _NAMES_SHOWN} more layers use tiles of others",)
+    notes = tuple(f"{layer.name} uses the tiles of {layer.shares}" for layer in shared[:NAMES_SHOWN])
+    if len(shared) > NAMES_SHOWN:
+        notes += (f"{len(shared) - NAMES_SHOWN} more layers use tiles of others",)
     guests = sum(layer.guest_tiles > 0 for layer in report.layers)
     if guests:
         notes += (f"layers with blocks in tiles that count for another, the first in them: {exact(guests)}",)
@@ -90,93 +110,25 @@ def _replication(usage: ReplicationUsage) -> Iterator[Table]:
     """What the copies bring; nothing where none were asked for."""
     if usage.asked == "none":
         return
-    few = "as few as the chip allows" if usage.asked == "balance" else f"at most {exact(int(usage.asked))}"
-    rows = [("rounds asked for", few)]
+    if usage.rate is not None:
+        rows = [("asked for", f"{rate(usage.rate)} inferences a second")]
+    else:
+        few = "as few as the chip allows" if usage.asked == "balance" else f"at most {exact(int(usage.asked))}"
+        rows = [("rounds asked for", few)]
     if usage.slowest is not None:
         rows.append(("rounds of the slowest layer", f"{exact(usage.bottleneck)}: {usage.slowest}"))
         rows.append(("with one copy each", exact(usage.single)))
     if usage.core_tiles > 1 and usage.fragmentation is not None and usage.optimum is not None:
         rows.append(("without cores", f"{exact(usage.optimum)}: cores cost {exact(usage.fragmentation)}"))
-    slack = "" if usage.slack is None else f"; {exact(usage.slack)} tiles of the chip hold nothing"
-    rows.append(("further copies", f"{exact(usage.copies)} tiles{slack}"))
+    rows.append(("further copies", f"{exact(usage.copies)} tiles"))
     if usage.core_tiles > 1:
         rows.append(("cores used", f"{exact(usage.cores_used)}; {exact(usage.core_free)} tiles in them hold nothing"))
     notes = ["a round is one window on every copy of a layer", "copies of a layer are simulated as equal"]
     if usage.scattered:
-        notes.append(f"over more cores than their size asks for: {_shortened(usage.scattered)}")
+        notes.append(f"over more cores than their size asks for: {shortened(usage.scattered)}")
     if usage.unknown:
-        notes.append(f"one copy, as the windows are not known: {_shortened(usage.unknown)}")
+        notes.append(f"one copy, as the windows are not known: {shortened(usage.unknown)}")
     yield facts("Replication", *rows, notes=notes)
-
-
-def _cells(report: UtilisationReport) -> Table:
-    columns = (
-        Column("layer"),
-        *numbers("cells", "weights", "slices", "polarity", "copies", "reference", "groups", "edges"),
-    )
-    rows = tuple((layer.name, *_shares(layer.cells)) for layer in report.layers)
-    return Table("Cells of used tiles", columns, rows, ("total", *_shares(report.cells)))
-
-
-def _shares(cells: Cells) -> Row:
-    parts = (
-        cells.weights,
-        cells.slices,
-        cells.polarity,
-        cells.copies,
-        cells.reference,
-        cells.groups,
-        cells.edges,
-    )
-    return (amount(cells.total), *(percent(part / cells.total if cells.total else 0.0) for part in parts))
-
-
-def _converters(report: UtilisationReport) -> Table:
-    """Each layer's basis is a letter that is explained below."""
-    letters = _lettered(layer.input_range.basis for layer in report.layers)
-    columns = (
-        Column("layer"),
-        *numbers("DAC\nrange"),
-        Column("by"),
-        *numbers("DAC\nclipped", "ADC\nlsb", "ADC\nused", "ADC\nclipped"),
-        Column("ADC\nlossless"),
-        *numbers("bits for\nlossless"),
-    )
-    rows = tuple(
-        (
-            layer.name,
-            _range(layer.input_range),
-            letters[layer.input_range.basis],
-            percent(layer.input_range.clipped),
-            number(layer.current_range.lsb),
-            "-" if layer.current_range.used is None else percent(layer.current_range.used),
-            "-" if layer.current_range.clipped is None else percent(layer.current_range.clipped),
-            "yes" if layer.current_range.lossless else "no",
-            "-" if layer.current_range.lossless_bits is None else str(layer.current_range.lossless_bits),
-        )
-        for layer in report.layers
-    )
-    adc = " or ".join(dict.fromkeys(layer.current_range.basis for layer in report.layers))
-    return Table(
-        "Converters",
-        columns,
-        rows,
-        notes=(
-            *(f"{letter}: {basis}" for basis, letter in letters.items()),
-            f"ADC range: {adc}",
-            "ADC lsb: the current of one code, in conductance steps times input codes",
-            "ADC used: the sample's largest current over the end of the range",
-            "lossless: every current that the cells can give is a whole number of codes within the range",
-        ),
-    )
-
-
-def _range(found: InputRange) -> str:
-    return f"{number(-found.limit) if found.signed else 0} .. {number(found.limit)}"
-
-
-def _lettered(texts: Iterable[str]) -> dict[str, str]:
-    return {text: chr(ord("a") + index) for index, text in enumerate(dict.fromkeys(texts))}
 
 
 def _host(report: UtilisationReport) -> Table:
@@ -187,7 +139,9 @@ def _host(report: UtilisationReport) -> Table:
         return facts("Operators on the host", ("products", "none"), notes=notes)
     columns = (Column("operator"), Column("type"), *numbers("MACs"), Column("why", wraps=True))
     rows = tuple((operator.name, operator.kind, amount(operator.macs), operator.reason) for operator in products)
-    return Table("Operators on the host", columns, rows, ("total", "", amount(report.host_macs), ""), notes=notes)
+    return Table(
+        "Operators on the host", columns, rows, ("total", "", amount(report.totals.host_macs), ""), notes=notes
+    )
 
 
 def _remarks(report: UtilisationReport) -> Iterator[str]:
@@ -204,9 +158,4 @@ def _remarks(report: UtilisationReport) -> Iterator[str]:
 
 
 def _named(layers: list[LayerUsage]) -> str:
-    return _shortened([layer.name for layer in layers])
-
-
-def _shortened(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_NAMES_SHOWN])
-    return shown if len(names) <= _NAMES_SHOWN else f"{shown} and {len(names) - _NAMES_SHOWN} more layers"
+    return shortened([layer.name for layer in layers])

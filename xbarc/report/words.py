@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 _PREFIXES: Final = (("", 0), (" k", 3), (" M", 6), (" G", 9), (" T", 12))
 UNKNOWN: Final = "unknown"
+#: Layers that a sentence names.
+NAMES_SHOWN: Final = 6
 
 
 def amount(number: int | None) -> str:
@@ -44,6 +47,11 @@ def number(value: float) -> str:
     return f"{value:.4g}" if math.isfinite(value) else str(value)
 
 
+def rate(a_second: float) -> str:
+    """How often something happens in a second."""
+    return amount(round(a_second)) if a_second >= 100 else number(a_second)
+
+
 def matrix(*, groups: int, rows: int, columns: int) -> str:
     """``144 x 32``; of groups ``64 x (9 x 1)``."""
     return f"{groups} x ({rows} x {columns})" if groups > 1 else f"{rows} x {columns}"
@@ -54,6 +62,12 @@ def counted(kinds: dict[str, int]) -> str:
     return ", ".join(
         f"{count} {kind}" for kind, count in sorted(kinds.items(), key=lambda entry: (-entry[1], entry[0]))
     )
+
+
+def shortened(names: Sequence[str]) -> str:
+    """The first names of layers, and how many more there are."""
+    shown = ", ".join(names[:NAMES_SHOWN])
+    return shown if len(names) <= NAMES_SHOWN else f"{shown} and {len(names) - NAMES_SHOWN} more layers"
 
 
 def _power(entry: tuple[str, int]) -> int:
