@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from xbarc.devices.device import Device, ReadNoise, fast_read_sigma, slow_read_sigma
-from xbarc.errors import InternalError
+from xbarc.devices.faults import FaultMap
 from xbarc.ir.layer import FLOAT32_EXACT, Layer
 from xbarc.ir.operators import CodeRange
 from xbarc.ir.partition import Partition
-from xbarc.ir.pieces import ALL
-from xbarc.random import Key, fill_normals, fill_uniforms
+from xbarc.random import Key, fill_normals
+from xbarc.runtime.faults import faulty_cells
 
 #: A coarser grid would show beside the rounding of targets to levels. In levels.
 _COARSEST_LEVELS = 0.5
@@ -49,7 +49,7 @@ class Cells:
     Attributes:
         programmed: ``(S, P, D, R, C)`` float32 siemens, at the device's reference moment.
         nu: drift exponents of the same shape.
-        stuck: which cells hold an end of the range, exactly and for ever; ``None``: none can.
+        stuck: which cells hold what they do, an end of the range or nothing, exactly and for ever; ``None``: none can.
     """
 
     programmed: np.ndarray
@@ -75,7 +75,34 @@ class CellState:
     fast_variance: np.ndarray | None
 
 
-def write_cells(layer: Layer, device: Device, *, seed: int, span: Conductances, adjacent: bool) -> Cells:
+@dataclass(frozen=True, slots=True)
+class FoundCells:
+    """One layer's cells at some time, as they are.
+
+    Attributes:
+        conductances: ``(S, P, D, R, C)`` float32 siemens, with the part of their read noise that outlasts an inference.
+        fast_variance: variance of the other part, of that shape, in squared levels; ``None``: there is none.
+    """
+
+    conductances: np.ndarray
+    fast_variance: np.ndarray | None
+
+    def through_wires(self, effective: np.ndarray) -> FoundCells:
+        """The cells as their columns see them, through wires that leave so many siemens of each.
+
+        Noise is passed on as the cell's current is: to first order in what is lost, an error of its variance's scale
+        by about the share lost, on the side of too much noise.
+        """
+        if self.fast_variance is None:
+            return FoundCells(effective, None)
+        passed = np.ones_like(effective)
+        np.divide(effective, self.conductances, out=passed, where=self.conductances > 0)
+        return FoundCells(effective, self.fast_variance * np.square(np.minimum(passed, 1.0)))
+
+
+def write_cells(
+    layer: Layer, device: Device, *, seed: int, span: Conductances, faults: FaultMap | None = None
+) -> Cells:
     """Program a layer once.
 
     Args:
@@ -83,7 +110,7 @@ def write_cells(layer: Layer, device: Device, *, seed: int, span: Conductances, 
         device: what the cells are made of.
         seed: of the chip.
         span: the conductances of the levels.
-        adjacent: whether the polarities of a pair lie in neighbouring columns of a tile.
+        faults: that the chip is known to have, beside those that are drawn.
     """
     target = cell_targets(layer, span)
     deviates = _field(layer, Key.stream(seed, "programming", layer.read.matrix))
@@ -93,17 +120,15 @@ def write_cells(layer: Layer, device: Device, *, seed: int, span: Conductances, 
     nu *= sigma
     nu += mean
     np.abs(nu, out=nu)
-    low, high = device.stuck_at_gmin, device.stuck_at_gmax
-    if low == high == 0.0:
+    faulty = faulty_cells(layer, device, faults, seed=seed)
+    if faulty is None:
         return Cells(programmed, nu, None)
-    chance = _faults(layer, Key.stream(seed, "stuck"), adjacent=adjacent)
-    at_min, at_max = chance < low, chance >= 1.0 - high
-    programmed[at_min], programmed[at_max] = span.g_min, span.g_max
-    nu[at_min | at_max] = 0.0
-    return Cells(programmed, nu, at_min | at_max)
+    for which, held in ((faulty.at_gmin, span.g_min), (faulty.at_gmax, span.g_max), (faulty.dead, 0.0)):
+        programmed[which], nu[which] = held, 0.0
+    return Cells(programmed, nu, faulty.at_gmin | faulty.at_gmax | faulty.dead)
 
 
-def read_cells(
+def find_cells(
     layer: Layer,
     cells: Cells,
     device: Device,
@@ -113,7 +138,7 @@ def read_cells(
     time_s: float,
     read_noise: ReadNoise,
     inference_s: float,
-) -> CellState:
+) -> FoundCells:
     """The cells of a layer at a time: drifted, with the part of their read noise that outlasts an inference.
 
     Args:
@@ -143,7 +168,13 @@ def read_cells(
         actual = np.where(cells.stuck, cells.programmed, actual)
         if variance is not None:
             variance[cells.stuck] = 0.0
-    levels = (actual - np.float32(span.g_min)) / np.float32(span.step)
+    return FoundCells(actual, variance)
+
+
+def cell_state(layer: Layer, found: FoundCells, span: Conductances) -> CellState:
+    """The cells of a layer as what its reads are computed with: in levels, on a grid on which sums are exact."""
+    variance = found.fast_variance
+    levels = (found.conductances - np.float32(span.g_min)) / np.float32(span.step)
     # Rows beyond a short block are never driven; they stay what the program says.
     levels[_unused(layer)] = 0.0
     codes = layer.applied
@@ -152,7 +183,7 @@ def read_cells(
             levels.astype(np.float32), 0.0, True, None if variance is None else variance.astype(np.float64)
         )
     if variance is not None:
-        variance = _exact_variance(layer, variance, max(codes.high, -codes.low))
+        variance = _exact_variance(layer, variance, codes)
     grid, double = _grid(layer, levels, codes, (span.g_max - span.g_min) / span.step)
     snapped = (np.rint(levels / np.float32(grid)) * np.float32(grid)).astype(np.float32)
     return CellState(snapped, grid, double, variance)
@@ -163,30 +194,36 @@ def cell_targets(layer: Layer, span: Conductances) -> np.ndarray:
     return np.float32(span.g_min) + layer.read.levels.astype(np.float32) * np.float32(span.step)
 
 
-def _exact_variance(layer: Layer, variance: np.ndarray, largest_code: int) -> np.ndarray:
+def _exact_variance(layer: Layer, variance: np.ndarray, codes: CodeRange) -> np.ndarray:
     """Variances on a power-of-two grid on which float64 adds up ``code^2 * variance`` exactly, in any order.
 
     BLAS may add up in another order for another place in a panel. The grid is some ``2^-40`` of the variance of a
     column.
     """
     variance = np.where(_unused(layer), 0.0, variance.astype(np.float64))
+    applied, largest_code, unit = layer.dac.applied, float(max(codes.high, -codes.low)), 1.0
+    if applied is not None:
+        largest_code, unit = max(largest_code, float(np.abs(applied.levels).max())), applied.grid
     largest = float(variance.sum(axis=(1, 3)).max()) * largest_code**2
     if largest == 0.0:
         return variance
-    grid = _power_below(largest / 2.0**51)
+    grid = _power_below(largest / unit**2 / 2.0**51)
     snapped: np.ndarray = np.rint(variance / grid) * grid
     return snapped
 
 
 def _grid(layer: Layer, levels: np.ndarray, codes: CodeRange, span_levels: float) -> tuple[float, bool]:
-    """The finest power of two of which every sum of a read is at most ``2^24`` multiples; whether it needs float64."""
+    """The finest power of two of which every sum of a read is at most ``2^24`` multiples; whether it needs float64.
+
+    Applied levels that are no integers take float64 always.
+    """
     largest = max(codes.high, -codes.low)
     # Snapping moves the two cells of a difference by a step at most.
     room = FLOAT32_EXACT - layer.read.partition.block_rows * largest
     worst = largest * _largest_sum(layer, levels, signed=codes.low < 0)
     coarsest = _power_below(min(_COARSEST_LEVELS, _COARSEST_SHARE * span_levels))
     finest = _power_below(_FINE_SHARE * span_levels)
-    if worst > coarsest * room:
+    if worst > coarsest * room or layer.dac.applied is not None:
         return finest, True
     return max(_power_below(2 * worst / room), finest) if worst else coarsest, False
 
@@ -287,32 +324,3 @@ def _runs(partition: Partition, diagonal: int) -> Iterator[tuple[slice, int]]:
         yield slice(place, place + width), first + start
         yield slice(place + width, place + width + 1), beyond + block
         place += width + 1
-
-
-def _faults(layer: Layer, key: Key, *, adjacent: bool) -> np.ndarray:
-    """A uniform number for every cell, by physical tile, row and column: faults stay with the silicon.
-
-    Cells that lie nowhere, in padding, have none.
-    """
-    levels, pieces = layer.read.levels, layer.read.pieces
-    if pieces is None:
-        raise InternalError(f"layer {layer.name!r} has no tiles to be faulty")
-    polarities = levels.shape[1]
-    out = np.full(levels.shape, 0.5, dtype=np.float32)
-    for piece in pieces[pieces["copy"] == 0]:
-        rows = np.arange(piece["row"], piece["row"] + piece["rows"], dtype=np.uint32)
-        row_words = np.stack([np.full_like(rows, piece["tile"]), rows], axis=1)
-        first = int(piece["first"])
-        part = out[piece["slice"], :, piece["place"], : len(rows), first : first + int(piece["count"])]
-        column = int(piece["column"])
-        if piece["side"] != ALL:
-            fill_uniforms(part[piece["side"]], key, row_words, 0, column)
-        elif adjacent and polarities == 2:
-            pairs = np.empty((len(rows), 2 * part.shape[2]), dtype=np.float32)
-            fill_uniforms(pairs, key, row_words, 0, column)
-            part[0], part[1] = pairs[:, 0::2], pairs[:, 1::2]
-        else:
-            # The cells of a pair at one site are told apart by the plane.
-            for polarity in range(polarities):
-                fill_uniforms(part[polarity], key, row_words, polarity, column)
-    return out

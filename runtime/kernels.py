@@ -124,6 +124,38 @@ def add_reference_noise(currents, count, variance, deviates, block_columns):  # 
 
 
 @_compile
+def distort(currents, count, lsb, low, high, gain, offset, inl):  # type: ignore[no-untyped-def]
+    """Errors of converters: currents become codes before rounding, ``v + inl(v)``, ``v = currents / lsb * gain +
+    offset``.
+
+    Args:
+        lsb, low, high: of the currents' type.
+        gain, offset: ``(columns,)`` of the currents' type.
+        inl: ``(values, columns)`` at equal steps from ``low`` to ``high``, straight lines between; no values: none.
+    """
+    last = inl.shape[0] - 1
+    steps = currents.dtype.type(last) / (high - low)
+    for window in range(count):
+        target = currents[window]
+        for column in range(target.shape[0]):
+            code = target[column] / lsb * gain[column] + offset[column]
+            if last > 0:
+                place = min(max((code - low) * steps, currents.dtype.type(0)), currents.dtype.type(last))
+                before = min(np.floor(place), currents.dtype.type(last - 1))
+                left = inl[np.int64(before), column]
+                right = inl[np.int64(before) + 1, column]
+                code = code + (left + (place - before) * (right - left))
+            target[column] = code
+
+
+@_compile
+def apply_levels(codes, levels, low, applied):  # type: ignore[no-untyped-def]
+    """What a DAC applies: ``applied = levels[codes - low]``, flat, codes integers as floating-point numbers."""
+    for place in range(codes.shape[0]):
+        applied[place] = levels[np.int64(codes[place]) - low]
+
+
+@_compile
 def convert_and_add(currents, count, lsb, low, high, weight, sums):  # type: ignore[no-untyped-def]
     """ADC and accumulation: ``sums += weight * clip(round_half_even(currents / lsb), low, high)``."""
     for window in range(count):

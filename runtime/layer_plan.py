@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xbarc.ir.converter_errors import AppliedLevels
 from xbarc.ir.digits import Digits
 from xbarc.ir.layer import Layer
 from xbarc.ir.operators import CodeRange
@@ -29,6 +30,20 @@ class LayerNoise:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadErrors:
+    """Errors of the converters behind one matrix, in codes (:class:`xbarc.ir.converter_errors.AdcErrors`).
+
+    Attributes:
+        gain, offset: ``(columns,)``.
+        inl: ``(values of a curve, columns)``; no values: there is no curve.
+    """
+
+    gain: np.ndarray
+    offset: np.ndarray
+    inl: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     """The reads of one row block of one diagonal: everything that shares one panel of windows.
 
@@ -44,6 +59,7 @@ class Block:
             quiet.
         reference_variances: the same of the reference columns that are subtracted in the currents, ``(rows, column
             blocks)``; empty where there are none.
+        errors: of the converters behind each matrix; empty where they have none.
     """
 
     rows: range
@@ -54,6 +70,7 @@ class Block:
     correction: np.ndarray | None
     variances: tuple[np.ndarray, ...]
     reference_variances: tuple[np.ndarray, ...]
+    errors: tuple[ReadErrors, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +93,7 @@ class LayerPlan:
         columns: outputs a window.
         digits: the reads of a window; ``None``: one, of the whole code.
         dac_codes, dac_scale: input conversion; no codes: unlimited.
+        applied: what is applied for each code or digit; ``None``: the code itself.
         adc_codes, lsb: output conversion.
         dtype: of codes, levels and currents: float32 where all sums are exact in it, otherwise float64.
         sum_dtype: of accumulated codes.
@@ -96,6 +114,7 @@ class LayerPlan:
     digits: Digits | None
     dac_codes: CodeRange | None
     dac_scale: float
+    applied: AppliedLevels | None
     adc_codes: CodeRange | None
     lsb: float
     dtype: np.dtype
@@ -135,6 +154,7 @@ def layer_plan(layer: Layer, *, convert_outputs: bool = True, noise: LayerNoise 
         digits=read.digits,
         dac_codes=layer.dac.codes,
         dac_scale=layer.dac.scale,
+        applied=layer.dac.applied,
         adc_codes=layer.adc.codes if convert else None,
         lsb=layer.adc.range.lsb if layer.adc.range is not None else 1.0,
         dtype=dtype,
@@ -143,7 +163,9 @@ def layer_plan(layer: Layer, *, convert_outputs: bool = True, noise: LayerNoise 
         data_columns=np.array(partition.data_columns) if references else None,
         reference_columns=np.array(partition.reference_columns) if references else None,
         block_columns=partition.block_columns,
-        diagonals=tuple(_diagonal(layer, index, dtype, noise, correction) for index in range(partition.diagonals)),
+        diagonals=tuple(
+            _diagonal(layer, index, dtype, noise, correction, convert=convert) for index in range(partition.diagonals)
+        ),
         scale=np.ascontiguousarray(scale, dtype=np.float32),
         bias=np.zeros(columns, np.float32) if layer.rescale.bias is None else np.ascontiguousarray(layer.rescale.bias),
         noise=noise,
@@ -151,7 +173,13 @@ def layer_plan(layer: Layer, *, convert_outputs: bool = True, noise: LayerNoise 
 
 
 def _diagonal(
-    layer: Layer, index: int, dtype: np.dtype, noise: LayerNoise | None, correction: np.ndarray | None
+    layer: Layer,
+    index: int,
+    dtype: np.dtype,
+    noise: LayerNoise | None,
+    correction: np.ndarray | None,
+    *,
+    convert: bool,
 ) -> Diagonal:
     partition = layer.read.partition
     blocks = []
@@ -179,6 +207,7 @@ def _diagonal(
                 correction=None if correction is None else correction[place],
                 variances=tuple(variances),
                 reference_variances=tuple(references),
+                errors=tuple(_errors(layer, place, dtype)) if convert else (),
             )
         )
     first_column = index * partition.diagonal_columns
@@ -199,6 +228,17 @@ def _matrices(layer: Layer, place: int, rows: int, dtype: np.dtype) -> Iterator[
             yield np.ascontiguousarray(difference), float(weight)
         else:
             yield np.subtract(cells[0], cells[1], dtype=dtype), float(weight)
+
+
+def _errors(layer: Layer, place: int, dtype: np.dtype) -> Iterator[ReadErrors]:
+    """Those of the converters behind each matrix of a block."""
+    errors = layer.adc.errors
+    if errors is None:
+        return
+    for slice_, polarity in np.ndindex(errors.gain.shape[:2]):
+        at = (slice_, polarity, place)
+        curves = np.zeros((0, errors.gain.shape[-1]), dtype) if errors.inl is None else errors.inl[at].astype(dtype)
+        yield ReadErrors(errors.gain[at].astype(dtype), errors.offset[at].astype(dtype), curves)
 
 
 def _add_variances(layer: Layer, cells: np.ndarray, variances: list[np.ndarray], references: list[np.ndarray]) -> None:

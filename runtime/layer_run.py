@@ -201,7 +201,7 @@ def _run_panels(
                 inputs = all_inputs[down][:taken]
                 panel = inputs.reshape(-1, heights[down])
                 kernels.gather_windows(codes, first, count, image_size, window_offset, taps[down], panel)
-                for number, (applied, worth) in enumerate(_applied(plan.digits, inputs)):
+                for number, (applied, worth) in enumerate(_applied(plan, inputs)):
                     for read, (matrix, weight) in enumerate(zip(block.matrices, block.weights, strict=True)):
                         np.matmul(applied, matrix, out=stack)  # one product a panel
                         if plan.pedestal:
@@ -220,8 +220,20 @@ def _run_panels(
             )
 
 
-def _applied(digits: Digits | None, codes: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
+def _applied(plan: LayerPlan, codes: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
     """What is applied to the rows in each read of some windows, and what that counts in the code."""
+    levels = plan.applied
+    for applied, weight in _digits(plan.digits, codes):
+        if levels is not None:
+            driven = np.empty_like(applied)
+            kernels.apply_levels(applied.reshape(-1), levels.levels, levels.low, driven.reshape(-1))
+            yield driven, weight
+        else:
+            yield applied, weight
+
+
+def _digits(digits: Digits | None, codes: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
+    """The code or digit of each read, and what that counts in the code."""
     if digits is None:
         yield codes, 1
         return
@@ -257,6 +269,10 @@ def _accumulate(
         return
     as_current = plan.dtype.type
     low, high, lsb = as_current(plan.adc_codes.low), as_current(plan.adc_codes.high), as_current(plan.lsb)
+    if block.errors:
+        errors = block.errors[read]
+        kernels.distort(currents, count, lsb, low, high, errors.gain, errors.offset, errors.inl)
+        lsb = as_current(1)  # they are in codes now
     if counts:
         columns = plan.data_columns, plan.reference_columns
         kernels.convert_recombine_and_add(currents, count, lsb, low, high, factor, *columns, *counts, sums)

@@ -46,8 +46,9 @@ def write_layer_verified(
 
     def written(part: FieldPart) -> WrittenCells:
         site = Site(seed=seed, matrix=layer.read.matrix, plane=part.plane)
-        begin = {"first_row": part.first_row, "row_step": part.row_step, "first_column": part.first_column}
-        site = dataclasses.replace(site, **begin)
+        site = dataclasses.replace(
+            site, first_row=part.first_row, row_step=part.row_step, first_column=part.first_column
+        )
         ends = {"g_min": span.g_min, "g_max": span.g_max}
         wanted, sigma = target[part.index][: part.rows], deviations[part.index][: part.rows]
         found = write_cells_verified(wanted, model, procedure, site=site, read_sigma=sigma, **ends)

@@ -20,13 +20,18 @@ from xbarc.devices.parameters import parameters_of
 from xbarc.devices.pcm import PcmDevice
 from xbarc.errors import UsageError
 
-PCM_PARAMETERS = "Parameters: stuck_at_gmin, stuck_at_gmax, programming_scale, drift_scale, read_scale"
+PCM_PARAMETERS = (
+    "Parameters: stuck_at_gmin, stuck_at_gmax, dead_rows, dead_columns, programming_scale, drift_scale, read_scale"
+)
 
 
 def test_the_catalogue_holds_every_device_under_its_name_without_options() -> None:
     assert {name: device.name for name, device in DEVICES.items()} == {name: name for name in DEVICES}
     assert {name: type(device)() for name, device in DEVICES.items()} == dict(DEVICES)
-    assert [type(device) for device in DEVICES.values()] == [IdealDevice, PcmDevice, GenericDevice]
+    assert " ".join(DEVICES) == (
+        "ideal pcm generic pcm-hermes pcm-joshi reram-wan reram-cmo reram-milo sonos ecram-li ecram-mo "
+        "generic-uniform generic-lognormal"
+    )
 
 
 def test_a_device_is_read_with_its_parameters() -> None:
@@ -40,7 +45,10 @@ def test_a_device_is_read_with_its_parameters() -> None:
 @given(data=st.data(), name=st.sampled_from([name for name, device in DEVICES.items() if parameters_of(device)]))
 def test_writing_and_reading_gives_the_same_device(data: st.DataObject, name: str) -> None:
     values = {
-        declared.name: data.draw(st.floats(declared.low, declared.high), label=declared.name)
+        declared.name: data.draw(
+            st.sampled_from(declared.choices) if declared.choices else st.floats(declared.low, declared.high),
+            label=declared.name,
+        )
         for declared in data.draw(st.lists(st.sampled_from(parameters_of(DEVICES[name])), unique=True))
     }
     if values.get("stuck_at_gmin", 0) + values.get("stuck_at_gmax", 0) > 1:
@@ -61,8 +69,8 @@ def test_what_is_default_is_not_written() -> None:
 @pytest.mark.parametrize(
     ("text", "what", "fix"),
     [
-        ("pcx", "there is no device 'pcx'", "did you mean 'pcm'? Devices: ideal, pcm, generic"),
-        ("pcx:read_scale=1", "there is no device 'pcx'", "did you mean 'pcm'? Devices: ideal, pcm, generic"),
+        ("pcx", "there is no device 'pcx'", f"did you mean 'pcm'? Devices: {', '.join(DEVICES)}"),
+        ("pcx:read_scale=1", "there is no device 'pcx'", f"did you mean 'pcm'? Devices: {', '.join(DEVICES)}"),
         ("", "there is no device ''", None),
         ("ideal:read_scale=1", "the device 'ideal' has no parameters", "write ideal alone"),
         ("pcm:", "'' is not name=value", "write it as in pcm:stuck_at_gmin=0.01"),
@@ -134,4 +142,4 @@ def test_what_is_said_of_a_device_is_plain_data() -> None:
         "value": 1.0,
         "meaning": "factor on the standard deviation of the read noise",
     } in said["pcm"]["parameters"]
-    assert [name for name, facts in said.items() if not facts["sources"]] == ["ideal"]
+    assert [name for name, facts in said.items() if not facts["sources"]] == ["ideal", "generic-lognormal"]

@@ -37,8 +37,8 @@ def error_of(tmp_path: Path, text: str, *overrides: str) -> HardwareError:
             "rows = 128\nfrequency = 3",
             "unknown key tile.frequency",
             9,
-            "the keys of the table [tile] are rows, columns, polarity, active_rows, read_time, write_time and "
-            "read_voltage",
+            "the keys of the table [tile] are rows, columns, polarity, active_rows, read_time, write_time, "
+            "read_voltage, row_wire, column_wire, source_resistance and sense_resistance",
         ),
         (
             "[cell]",

@@ -30,7 +30,8 @@ def error_of(tmp_path: Path, text: str, *overrides: str) -> HardwareError:
         (
             "adc.=6",
             "unknown key adc.",
-            "the keys of the table [adc] are bits, range, percentile, noise_lsb, fixed_lsb, columns_per_adc and rate",
+            "the keys of the table [adc] are bits, range, percentile, noise_lsb, enob, gain_sigma, offset_sigma, "
+            "inl_sigma, inl, fixed_lsb, columns_per_adc and rate",
         ),
         (
             "components.adc.lvel=tile",
@@ -38,7 +39,7 @@ def error_of(tmp_path: Path, text: str, *overrides: str) -> HardwareError:
             "did you mean components.adc.level?",
         ),
         ("chip.mesh_row=6", "unknown key chip.mesh_row", "did you mean chip.mesh_rows?"),
-        ("dac=6", "dac is a table, not a key", "name dac.bits, dac.range or dac.percentile"),
+        ("dac=6", "dac is a table, not a key", "name dac.bits, dac.range, dac.percentile or dac.inl"),
         ("adc.bits=06", 'adc.bits cannot be "06"', 'give a whole number from 2 to 24 or "unlimited"'),
         ("adc.bits=", 'adc.bits cannot be ""', 'give a whole number from 2 to 24 or "unlimited"'),
         ("weights.slices=17", "weights.slices cannot be 17", "give a whole number from 1 to 16"),

@@ -123,8 +123,9 @@ def test_layers_share_tiles_cell_by_cell_and_no_number_changes(
     ],
 )
 def test_faults_stay_with_the_silicon(overrides: tuple[str, ...]) -> None:
-    """Cells that are stuck under packed layers are those that are stuck under one that fills the same tiles."""
-    device, small = "pcm:stuck_at_gmin=0.03,stuck_at_gmax=0.05", (*overrides, "tile.rows=50", "tile.columns=30")
+    """Cells that are stuck or dead under packed layers are those that are so under one that fills the same tiles."""
+    device = "pcm:stuck_at_gmin=0.03,stuck_at_gmax=0.05,dead_rows=0.1,dead_columns=0.1"
+    small = (*overrides, "tile.rows=50", "tile.columns=30")
     packed = xbarc.compile(three_layers(), overrides=small, pack="network")
     most = 1 + max(tile for tile, *_ in occupied(packed))
     full = product(numbers(50 * most, 30), small)

@@ -60,7 +60,7 @@ class HardwareError(XbarcError):
 
 
 class DeviceError(XbarcError):
-    """A device's measured table that is malformed or cannot be."""
+    """A device's measured table, or a map of faults, that is malformed or cannot be."""
 
 
 class ProgramError(XbarcError):

@@ -6,6 +6,8 @@ alone. So a read with IR drop costs what a read without it costs.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from xbarc.runtime.circuit.pieces import whole_tile
@@ -33,8 +35,23 @@ def effective_conductances(conductances: np.ndarray, wiring: Wiring) -> np.ndarr
         HardwareError: resistances out of all proportion to the cells.
     """
     cells = as_planes(conductances, wiring)
+    effective = np.zeros_like(cells)
+    filled_rows, filled_columns = (np.flatnonzero(cells.any(axis=axes)) for axes in ((0, 2), (0, 1)))
+    if filled_rows.size:
+        # Beyond its cells a wire only grows longer.
+        rows = slice(int(filled_rows[0]), int(filled_rows[-1]) + 1)
+        columns = slice(int(filled_columns[0]), int(filled_columns[-1]) + 1)
+        source = wiring.source_ohm + columns.start * wiring.row_wire_ohm
+        sense = wiring.sense_ohm + (cells.shape[1] - rows.stop) * wiring.column_wire_ohm
+        within = replace(wiring, source_ohm=source, sense_ohm=sense)
+        effective[:, rows, columns] = _effective(cells[:, rows, columns], within)
+    return effective.reshape(np.shape(conductances))
+
+
+def _effective(cells: np.ndarray, wiring: Wiring) -> np.ndarray:
+    """Of ``(planes, rows, columns)`` siemens, not all 0."""
     planes, rows, columns = cells.shape
-    siemens = cells.max() or 1.0
+    siemens = cells.max()
     near_first = cells[:, ::-1].transpose(1, 2, 0) / siemens
     response = whole_tile(near_first, wiring.row_wire_ohm * siemens, wiring.column_wire_ohm * siemens)
     ends = np.repeat([wiring.source_ohm * siemens, wiring.sense_ohm * siemens], [rows, columns * planes])
@@ -43,5 +60,5 @@ def effective_conductances(conductances: np.ndarray, wiring: Wiring) -> np.ndarr
     if ends.any():
         potentials = np.linalg.solve(np.eye(len(response)) + ends[:, np.newaxis] * response, potentials)
     entering = response[rows:] @ potentials
-    effective = -siemens * entering.reshape(columns, planes, rows).transpose(1, 2, 0)[:, ::-1]
-    return np.ascontiguousarray(effective).reshape(np.shape(conductances))
+    effective: np.ndarray = -siemens * entering.reshape(columns, planes, rows).transpose(1, 2, 0)[:, ::-1]
+    return effective

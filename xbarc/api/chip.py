@@ -23,9 +23,10 @@ from xbarc.api.reference import open_reference
 from xbarc.api.setting import Setting
 from xbarc.api.source import ModelLike
 from xbarc.api.times import seconds_of
-from xbarc.api.writing import Reading, Written, check_reading, digest, read_chip
+from xbarc.api.writing import Reading, Written, beside_cells, check_reading, digest, read_chip
 from xbarc.devices.catalogue import device_text
 from xbarc.devices.device import Device, ReadNoise
+from xbarc.devices.faults import stored_faults
 from xbarc.devices.ideal import IdealDevice
 from xbarc.errors import DataError, UsageError
 from xbarc.ir.graph import Graph
@@ -38,6 +39,7 @@ from xbarc.runtime.host import HostModel
 from xbarc.runtime.layer_plan import LayerNoise
 from xbarc.runtime.layer_run import Place
 from xbarc.runtime.machine import Machine
+from xbarc.runtime.tiles import TilesSolved
 from xbarc.units import format_duration
 
 
@@ -105,6 +107,30 @@ class Chip:
         """
         return self._looked_at(inference_s=seconds_of(inference))
 
+    def with_ir_drop(self, on: bool = True) -> Self:
+        """The chip with, or without, what is lost on the wires of its tiles, where the hardware has any.
+
+        With it is the default. The ideal device has none.
+        """
+        return self._looked_at(ir_drop=on)
+
+    @property
+    def ir_drop(self) -> bool:
+        """Whether anything is lost on wires."""
+        return self.written is not None and self.reading.ir_drop and self.setting.hardware.tile.has_wires
+
+    def prepare(self, progress: TilesSolved | None = None) -> None:
+        """Read the cells now, not when they are first needed: where tiles have wires, that may take long.
+
+        Args:
+            progress: told how many tiles of how many are solved.
+
+        Raises:
+            HardwareError: wires out of all proportion to the cells.
+        """
+        if "_cells" not in vars(self):
+            self._cells = self._read(progress)
+
     def run(
         self, inputs: Mapping[str, Any] | np.ndarray | Samples, *, repeat: int = 0, first_sample: int = 0
     ) -> dict[str, Any]:
@@ -164,6 +190,8 @@ class Chip:
     def model(self) -> onnx.ModelProto:
         """The deterministic part of the chip at its time as an ONNX model that onnxruntime executes.
 
+        Errors of converters are spelled out: gain, offset and nonlinearity of ADCs, levels that DACs apply.
+
         Without fast read noise and ADC noise it computes what :meth:`run` computes, bit for bit.
         """
         return write_program(self._stored())
@@ -174,8 +202,10 @@ class Chip:
             facts["chip"] = {
                 "device": self.written.device.name,
                 "seed": self.written.seed,
-                **dataclasses.asdict(self.reading),
+                **self._facts,
             }
+            if self.written.faults is not None:
+                facts["chip"]["faults"] = stored_faults(self.written.faults)
         return StoredProgram(self._cells[0], facts)
 
     def save_onnx(self, path: str | os.PathLike[str]) -> Path:
@@ -254,7 +284,9 @@ class Chip:
         if isinstance(written, list | tuple):
             for chip in written:
                 self._refuse_stranger(chip)
-            if len({(chip._seed, chip.reading) for chip in written}) < len(written):
+            if len({(chip._seed, chip.written and chip.written.faults, chip.reading) for chip in written}) < len(
+                written
+            ):
                 raise UsageError("a chip is given twice", fix="give every chip and time once: each counts once")
         figures, floating, count = compare(
             {"quantized": self._without_tiles(chosen), "ideal": ideal._network(chosen)},
@@ -274,6 +306,7 @@ class Chip:
         def judged(number: int, chip: Chip) -> ChipFigure:
             self._refuse_stranger(chip)
             tell = part_of(progress, chip._words(), number, 1 + len(written))
+            chip.prepare(None if progress is None else _wires_told(progress, chip._words(), number, 1 + len(written)))
             ratios = chip._layer_snr(first, wanted)
             results, _, _ = compare(
                 {"chip": chip._network(chosen)},
@@ -315,10 +348,15 @@ class Chip:
     @cached_property
     def _cells(self) -> tuple[Graph, dict[str, LayerNoise]]:
         """The program with what the cells hold, and the noise of each read."""
+        return self._read()
+
+    def _read(self, progress: TilesSolved | None = None) -> tuple[Graph, dict[str, LayerNoise]]:
         setting = self.setting
         if self.written is None:
             return setting.graph, {}
-        return read_chip(setting.graph, setting.hardware, self.written, self.reading)
+        return read_chip(
+            setting.graph, setting.hardware, self.written, self.reading, threads=setting.threads, progress=progress
+        )
 
     @cached_property
     def _machine(self) -> tuple[Machine, list[str]]:
@@ -334,6 +372,11 @@ class Chip:
             raise UsageError("the ideal device has no chips to tell apart", fix="write on another device")
         return self.written.seed
 
+    @property
+    def _facts(self) -> dict[str, Any]:
+        """The reading as plain data."""
+        return {**dataclasses.asdict(self.reading), "ir_drop": self.ir_drop}
+
     def _words(self) -> str:
         compensated = ", compensated" if self.reading.compensated else ""
         return f"chip {self._seed} at {format_duration(self.reading.time_s)}{compensated}"
@@ -342,7 +385,8 @@ class Chip:
         return ChipFigure(
             device=device_text(self.device),
             t0_s=self.device.t0_s,
-            **dataclasses.asdict(self.reading),
+            **self._facts,
+            **beside_cells(self.setting.hardware, self.written),
             seed=self._seed,
             figure=figure,
             layer_snr_db=snr,
@@ -383,6 +427,10 @@ class Chip:
 
 #: Samples that signal-to-noise ratios are measured on.
 _SNR_SAMPLES = 64
+
+
+def _wires_told(tell: Tell, doing: str, number: int, parts: int) -> TilesSolved:
+    return lambda done, of: tell(f"{doing}: wires of {done} of {of} tiles", number, parts)
 
 
 def _collect(pieces: list[np.ndarray]) -> Callable[[np.ndarray], None]:

@@ -12,6 +12,7 @@ from xbarc.api.files import array_names, read_array, write_npz
 from xbarc.api.writing import Written, check_seed, digest
 from xbarc.devices.catalogue import restored_device, stored_device
 from xbarc.devices.device import Device
+from xbarc.devices.faults import FaultMap, restored_faults, stored_faults
 from xbarc.errors import DataError, DeviceError, UsageError
 from xbarc.hardware.schema import Hardware
 from xbarc.ir.graph import Graph
@@ -36,6 +37,7 @@ def save_cells(path: _Path, graph: Graph, hardware: Hardware, written: Written) 
         "program": digest(graph, hardware),
         **stored_device(written.device),
         "seed": written.seed,
+        **({} if written.faults is None else {"faults": stored_faults(written.faults)}),
     }
     arrays = {_FACTS: np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8)}
     for number, layer in enumerate(_matrices(graph)):
@@ -62,7 +64,9 @@ def load_cells(path: _Path, graph: Graph, hardware: Hardware) -> Written:
             fix="load it with the program that it was written with",
         )
     device = _device(path, facts)
-    stuck = device.stuck_at_gmin > 0 or device.stuck_at_gmax > 0
+    faults = _faults(path, facts)
+    drawn = device.stuck_at_gmin, device.stuck_at_gmax, device.dead_rows, device.dead_columns
+    stuck = faults is not None or any(drawn)
     return Written(
         device,
         facts["seed"],
@@ -74,6 +78,7 @@ def load_cells(path: _Path, graph: Graph, hardware: Hardware) -> Written:
             )
             for number, layer in enumerate(_matrices(graph))
         },
+        faults,
     )
 
 
@@ -107,6 +112,13 @@ def _device(path: _Path, facts: dict[str, Any]) -> Device:
         return restored_device(facts)
     except (UsageError, DeviceError) as error:
         raise _damaged(path, error.what) from error
+
+
+def _faults(path: _Path, facts: dict[str, Any]) -> FaultMap | None:
+    try:
+        return restored_faults(facts["faults"]) if "faults" in facts else None
+    except (DeviceError, TypeError) as error:
+        raise _damaged(path, "its map of faults cannot be read") from error
 
 
 def _array(path: _Path, names: list[str], name: str, layer: Layer, dtype: type[np.generic]) -> np.ndarray:

@@ -22,6 +22,7 @@ from xbarc.api.specs import InputSpec
 from xbarc.api.times import seconds_of
 from xbarc.api.writing import Reading, check_seed, write_chip
 from xbarc.devices.catalogue import find_device
+from xbarc.devices.faults import FaultMap, load_faults
 from xbarc.devices.ideal import IdealDevice
 from xbarc.errors import HardwareError, ProgramError, UsageError
 from xbarc.hardware.schema import Hardware
@@ -84,6 +85,7 @@ class Program:
         device: str | Device = "ideal",
         *,
         seed: int = 0,
+        faults: str | os.PathLike[str] | FaultMap | None = None,
         threads: int | None = None,
         optimization: Optimization = "basic",
     ) -> Chip:
@@ -94,13 +96,17 @@ class Program:
                 ``generic:programming_proportional=0.02``; the file of a measured table; or an object that behaves as
                 :class:`xbarc.devices.device.Device` says.
             seed: of the chip: the same seed gives the same chip.
+            faults: that the chip is known to have, beside those that are drawn: a CSV file, as
+                :func:`xbarc.devices.faults.load_faults` reads it, or a map.
             threads: all that the process may use by default.
             optimization: how far onnxruntime may rewrite host operators.
 
         Raises:
-            UsageError: an unknown device, parameters out of their range, or what is no seed.
+            UsageError: an unknown device, parameters out of their range, what is no seed, or faults of the ideal
+                device.
+            DeviceError: a map of faults that cannot be read, or of places that the chip does not have.
         """
-        found = _found(device)
+        found, known = _found(device), _known(faults)
         check_seed(seed)
         if "chip" in self.facts and not isinstance(found, IdealDevice):
             raise UsageError(
@@ -108,19 +114,25 @@ class Program:
                 fix="write the program that it was made from, or run this one as it is",
             )
         setting = self._setting(threads, optimization)
-        if isinstance(found, IdealDevice):
-            return Chip(setting)
-        return Chip(setting, write_chip(self.graph, self.hardware, found, seed=int(seed)))
+        if not isinstance(found, IdealDevice):
+            return Chip(setting, write_chip(self.graph, self.hardware, found, seed=int(seed), faults=known))
+        if known is not None:
+            raise UsageError(
+                "the ideal device has no faults", fix="write on the device generic, whose cells hold theirs"
+            )
+        return Chip(setting)
 
     def series(
         self,
         device: str | Device,
         *,
         seeds: Sequence[int],
+        faults: str | os.PathLike[str] | FaultMap | None = None,
         times: Iterable[float | str] = (0.0,),
         compensated: Iterable[bool] = (False,),
         read_noise: ReadNoise = "split",
         inference: float | str = 1e-3,
+        ir_drop: bool = True,
         threads: int | None = None,
         optimization: Optimization = "basic",
     ) -> ChipSeries:
@@ -129,22 +141,25 @@ class Program:
         Args:
             device: as for :meth:`write`, and not the ideal one.
             seeds: one a chip.
+            faults: as for :meth:`write`; all chips have them.
             times: seconds from the device's reference moment on, or texts such as ``"1d"``.
             compensated: without global drift compensation, with it, or both.
             read_noise: which part of the cells' noise is frozen.
             inference: how long one takes, which parts slow from fast noise.
+            ir_drop: whether what is lost on wires counts, where the hardware has any.
             threads, optimization: as for :meth:`write`.
 
         Raises:
             UsageError: what :meth:`write` and :meth:`Chip.at` refuse; nothing to do, or something twice.
+            DeviceError: as :meth:`write`.
         """
         instants, inference_s = [seconds_of(time) for time in times], seconds_of(inference)
         readings = [
-            Reading(time_s=time_s, read_noise=read_noise, inference_s=inference_s, compensated=on)
+            Reading(time_s=time_s, read_noise=read_noise, inference_s=inference_s, compensated=on, ir_drop=ir_drop)
             for on in compensated
             for time_s in instants
         ]
-        return ChipSeries(self._setting(threads, optimization), _found(device), seeds, readings)
+        return ChipSeries(self._setting(threads, optimization), _found(device), seeds, readings, _known(faults))
 
     def load_chip(
         self, path: str | os.PathLike[str], *, threads: int | None = None, optimization: Optimization = "basic"
@@ -222,6 +237,10 @@ def load(program: str | os.PathLike[str] | onnx.ModelProto) -> Program:
     if lacking:
         raise ProgramError(f"the program lacks {', '.join(lacking)}", where=where, fix="compile the model again")
     return Program(stored.graph, hardware, facts)
+
+
+def _known(faults: str | os.PathLike[str] | FaultMap | None) -> FaultMap | None:
+    return faults if faults is None or isinstance(faults, FaultMap) else load_faults(os.fspath(faults))
 
 
 def _found(device: str | Device) -> Device:

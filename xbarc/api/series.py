@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from xbarc.api.chip import Chip
 from xbarc.api.setting import Setting
-from xbarc.api.writing import Reading, check_reading, check_seed, write_chip
+from xbarc.api.writing import Reading, check_faults, check_reading, check_seed, write_chip
 from xbarc.devices.device import Device
+from xbarc.devices.faults import FaultMap
 from xbarc.devices.ideal import IdealDevice
 from xbarc.errors import UsageError
 
@@ -25,16 +26,19 @@ class ChipSeries:
         device: what the cells are made of.
         seeds: of the chips, each once.
         readings: times, and what is done about noise and drift, each once.
+        faults: that every chip is known to have, beside those that are drawn.
 
     Raises:
         UsageError: the ideal device, of which all chips are one; no chip or no reading, or one that is given twice;
             what is no seed; a reading that the device cannot speak of.
+        DeviceError: faults at places that the chip does not have.
     """
 
     setting: Setting
     device: Device
     seeds: Sequence[int]
     readings: Sequence[Reading]
+    faults: FaultMap | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.device, IdealDevice):
@@ -45,6 +49,8 @@ class ChipSeries:
             check_seed(seed)
         for reading in self.readings:
             check_reading(self.device, reading)
+        if self.faults is not None:
+            check_faults(self.faults, self.setting.hardware)
         if len(set(self.seeds)) < len(self.seeds):
             raise UsageError("a seed is given twice", fix="give every seed once: each chip counts once")
         if len(set(self.readings)) < len(self.readings):
@@ -58,6 +64,7 @@ class ChipSeries:
             yield from self._one(seed)
 
     def _one(self, seed: int) -> Iterator[Chip]:
-        written = write_chip(self.setting.graph, self.setting.hardware, self.device, seed=int(seed))
+        setting = self.setting
+        written = write_chip(setting.graph, setting.hardware, self.device, seed=int(seed), faults=self.faults)
         for reading in self.readings:
             yield Chip(self.setting, written, reading)

@@ -9,6 +9,7 @@ import typer
 
 from xbarc.cli.options import (
     DeviceOption,
+    FaultsOption,
     InferenceTimeOption,
     JsonOption,
     ProgramArgument,
@@ -50,6 +51,7 @@ def evaluate(
         int | None,
         typer.Option("--seed", metavar="N", min=0, help="Of the first chip; 0 by default. The next has the next."),
     ] = None,
+    faults: FaultsOption = None,
     times: Annotated[
         str | None,
         typer.Option(
@@ -87,6 +89,7 @@ def evaluate(
         device,
         chips=chips,
         seed=seed,
+        faults=faults,
         times=times,
         compensation=compensation,
         read_noise=read_noise,
@@ -99,6 +102,7 @@ def evaluate(
         loaded.series(
             device,
             seeds=range(first, first + (chips or 1)),
+            faults=faults,
             times=("0" if times is None else times).split(","),
             compensated=_COMPENSATED[compensation or "off"],
             read_noise=read_noise or "split",

@@ -40,6 +40,15 @@ DeviceOption = Annotated[
 SeedOption = Annotated[
     int | None, typer.Option("--seed", metavar="N", min=0, help="Of the chip; 0 by default. One seed is one chip.")
 ]
+FaultsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--faults",
+        metavar="CSV",
+        help="Faults that the chip is known to have: tile,row,column,kind,polarity, with kind stuck-at-gmin, "
+        "stuck-at-gmax, dead-row or dead-column.",
+    ),
+]
 ReadNoiseOption = Annotated[
     Literal["split", "per-read", "frozen"] | None,
     typer.Option(

@@ -9,6 +9,7 @@ import typer
 
 from xbarc.cli.options import (
     DeviceOption,
+    FaultsOption,
     InferenceTimeOption,
     ProgramArgument,
     ReadNoiseOption,
@@ -36,6 +37,7 @@ def run(
     ] = None,
     device: DeviceOption = "ideal",
     seed: SeedOption = None,
+    faults: FaultsOption = None,
     time: Annotated[
         str | None,
         typer.Option("--time", metavar="TIME", help="When to read the chip, as in 1d after programming; 0 by default."),
@@ -63,6 +65,7 @@ def run(
     has_chips(
         device,
         seed=seed,
+        faults=faults,
         time=time,
         compensation=compensation,
         read_noise=read_noise,
@@ -76,7 +79,7 @@ def run(
     with progress() as advance:
         samples = None if inputs is None else open_data(inputs, loaded.inputs)
         chip = (
-            loaded.write(device, seed=seed or 0, threads=threads)
+            loaded.write(device, seed=seed or 0, faults=faults, threads=threads)
             .at("0" if time is None else time)
             .compensated(compensation == "on")
             .with_read_noise(read_noise or "split")

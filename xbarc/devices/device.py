@@ -17,7 +17,8 @@ A cell that drifts does so by a power law of its own exponent, by a relaxation w
 not at all. One deviate serves a cell's relaxation at all times: a cell that went up goes on to be up.
 
 A conductance is never negative, hence the zeros; nothing clips it from above, since no published statistics do. A stuck
-cell holds ``g_min`` or ``g_max`` of the hardware exactly, without programming error, drift or read noise.
+cell holds ``g_min`` or ``g_max`` of the hardware exactly, without programming error, drift or read noise; a cell in a
+dead row or column holds 0.
 
 Errors of converters, such as ADC noise, are counted in codes and come with the hardware, whatever its cells are.
 """
@@ -89,6 +90,14 @@ class Device(Protocol):
     @property
     def stuck_at_gmax(self) -> float:
         """Share of cells that are stuck at ``g_max``."""
+
+    @property
+    def dead_rows(self) -> float:
+        """Share of rows of tiles whose cells carry no current."""
+
+    @property
+    def dead_columns(self) -> float:
+        """Share of columns of tiles whose cells carry no current."""
 
     def programming_sigma(self, g_target: Conductances, g_max: float) -> Conductances:
         """Standard deviation of the programmed conductance at ``t0_s``, before it is clipped at 0."""

@@ -24,3 +24,5 @@ class IdealDevice(PlainDevice):
     g_max_reference: ClassVar[float | None] = None
     stuck_at_gmin: ClassVar[float] = 0.0
     stuck_at_gmax: ClassVar[float] = 0.0
+    dead_rows: ClassVar[float] = 0.0
+    dead_columns: ClassVar[float] = 0.0

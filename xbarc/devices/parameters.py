@@ -70,7 +70,7 @@ def choice(default: float, meaning: str, *others: float) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParametricDevice(PlainDevice):
-    """What devices with parameters inherit: that some cells are stuck, and the check of all their parameters.
+    """What devices with parameters inherit: that some cells are stuck or dead, and the check of all their parameters.
 
     What a device does not say otherwise, its cells do as :class:`~xbarc.devices.plain.PlainDevice` says: nothing.
 
@@ -85,6 +85,8 @@ class ParametricDevice(PlainDevice):
 
     stuck_at_gmin: float = parameter(0.0, "share of cells that are stuck at g_min")
     stuck_at_gmax: float = parameter(0.0, "share of cells that are stuck at g_max")
+    dead_rows: float = parameter(0.0, "share of rows of tiles whose cells carry no current")
+    dead_columns: float = parameter(0.0, "share of columns of tiles whose cells carry no current")
 
     def __post_init__(self) -> None:
         where = f"the device {self.name}"

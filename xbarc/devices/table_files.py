@@ -25,6 +25,8 @@ _SIEMENS: Final = ("conductance", "programming_sigma", "drift_mean", "drift_sigm
 _NUMBERS: Final = ("nu_mean", "nu_sigma")
 _COLUMNS: Final = ("time", *_SIEMENS, *_NUMBERS)
 _HEADER: Final = re.compile(r"\s*(\w+)\s*(?:\[\s*([^\]]*?)\s*\])?\s*")
+#: What a table says of faults, as a device has it.
+_SHARES: Final = ("stuck_at_gmin", "stuck_at_gmax", "dead_rows", "dead_columns")
 #: What a row of time 0 says, and what a row of a later time says.
 _FIRST: Final = ("conductance", "programming_sigma", "nu_mean", "nu_sigma", "read_sigma")
 _LATER: Final = ("drift_mean", "drift_sigma", "read_sigma")
@@ -81,7 +83,7 @@ def _device(document: dict[str, Any], path: str, lines: Mapping[KeyPath, int]) -
     except ValidationError as error:
         problems = problems_of(error, DeviceTable, whole="a device's table")
     else:
-        return TableDevice(table=table, path=path, stuck_at_gmin=table.stuck_at_gmin, stuck_at_gmax=table.stuck_at_gmax)
+        return TableDevice(table=table, path=path, **{name: getattr(table, name) for name in _SHARES})
     if len(problems) == 1:
         (problem,) = problems
         raise DeviceError(problem.what, where=_place(problem, path, lines), fix=problem.fix)

@@ -79,6 +79,8 @@ class DeviceTable(Table):
     )
     stuck_at_gmin: Share = Field(default=0.0, description="share of cells that are stuck at g_min")
     stuck_at_gmax: Share = Field(default=0.0, description="share of cells that are stuck at g_max")
+    dead_rows: Share = Field(default=0.0, description="share of rows of tiles whose cells carry no current")
+    dead_columns: Share = Field(default=0.0, description="share of columns of tiles whose cells carry no current")
     at: dict[str, Later] = Field(default={}, description="what is known at later times, by the time since time 0")
 
     def seconds(self, time: str) -> float:

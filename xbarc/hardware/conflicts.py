@@ -66,6 +66,35 @@ def adc_conflicts(adc: Adc, *, cell: Cell, dac: Dac) -> Iterator[Problem]:
         )
 
 
+def error_conflicts(adc: Adc, dac: Dac) -> Iterator[Problem]:
+    """Errors in codes of converters that have none, more effective bits than bits, a voltage for the code 0."""
+    for key in ("enob", "gain_sigma", "offset_sigma", "inl_sigma", "inl"):
+        if getattr(adc, key) and adc.bits == "unlimited":
+            yield Problem(
+                keys=(("adc", key), ("adc", "bits")),
+                what=f'adc.{key} is that of a converter with codes, and adc.bits = "unlimited" has none',
+                fix=f"give adc.bits a number, or remove adc.{key}",
+            )
+    if adc.enob is not None and adc.bits != "unlimited" and adc.enob > adc.bits:
+        yield Problem(
+            keys=(("adc", "enob"), ("adc", "bits")),
+            what=f"adc.enob = {adc.enob:g} is more than adc.bits = {adc.bits}",
+            fix=f"give adc.enob at most {adc.bits}",
+        )
+    if dac.inl is not None and dac.bits == "unlimited":
+        yield Problem(
+            keys=(("dac", "inl"), ("dac", "bits")),
+            what='dac.inl counts input codes, and dac.bits = "unlimited" has none',
+            fix="give dac.bits a number, or remove dac.inl",
+        )
+    if dac.inl is not None and dac.inl[0] != 0:
+        yield Problem(
+            keys=(("dac", "inl"),),
+            what=f"dac.inl begins with {dac.inl[0]:g}, and the code 0 applies no voltage",
+            fix="begin dac.inl with 0",
+        )
+
+
 def chip_conflicts(chip: Chip, core: Core) -> Iterator[Problem]:
     """Tiles that do not fill the cores, a mesh of one side, a mesh of other tiles."""
     for given, missing in (("mesh_rows", "mesh_columns"), ("mesh_columns", "mesh_rows")):

@@ -125,6 +125,8 @@ def _expected(node: Mapping[str, Any]) -> str:
         if items["type"] == "integer":
             return f"a list of whole numbers{_bounds(items)}"
         item = _expected(items)
+        if item == "a number" and "minItems" in node:
+            return f"a list of {node['minItems']} to {node['maxItems']} numbers"
         return "a list of strings" if item == "a string" else f"a list, each item {item}"
     if node["type"] == "string":
         return _expected_string(node)

@@ -72,6 +72,8 @@ Conductance = Annotated[float, Quantity("S", "conductance", "25 uS")]
 """Siemens."""
 Voltage = Annotated[float, Quantity("V", "voltage", "0.2 V", positive=True)]
 """Volts, more than 0."""
+Resistance = Annotated[float, Quantity("Ohm", "resistance", "2.5 Ohm")]
+"""Ohms."""
 Power = Annotated[float, Quantity("W", "power", "16 mW")]
 """Watts."""
 Energy = Annotated[float, Quantity("J", "energy", "1.667 pJ")]

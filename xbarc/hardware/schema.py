@@ -20,6 +20,7 @@ from xbarc.hardware.conflicts import (
     cell_conflicts,
     chip_conflicts,
     component_conflicts,
+    error_conflicts,
     inclusion_conflicts,
     tile_conflicts,
 )
@@ -109,6 +110,7 @@ def _conflicts(hardware: Hardware) -> Iterator[Problem]:
     yield from weight_conflicts(hardware.weights, cell=hardware.cell, tile=hardware.tile)
     yield from input_conflicts(hardware.input, dac=hardware.dac)
     yield from adc_conflicts(hardware.adc, cell=hardware.cell, dac=hardware.dac)
+    yield from error_conflicts(hardware.adc, hardware.dac)
     yield from tile_conflicts(hardware.tile, hardware.adc)
     yield from chip_conflicts(hardware.chip, hardware.core)
     yield from component_conflicts(hardware.components.by_name)

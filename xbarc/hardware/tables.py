@@ -5,11 +5,12 @@ All quantities are SI floats here; files and dictionaries spell them with a unit
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from xbarc.hardware.quantities import Conductance, Frequency, SampleRate, Size, Table, Time, Voltage
+from xbarc.hardware.quantities import Conductance, Frequency, Resistance, SampleRate, Size, Table, Time, Voltage
 
 Unlimited = Literal["unlimited"]
 Polarity = Literal["unit-cell", "adjacent-columns", "paired-tiles"]
@@ -17,6 +18,7 @@ DacRange = Literal["percentile", "mse", "max"]
 AdcRange = Literal["unit", "full-scale", "percentile", "mse", "fixed"]
 
 Percentile = Annotated[float, Field(gt=0, le=100)]
+Inl = Annotated[tuple[float, ...], Field(min_length=2, max_length=4097)]
 
 
 class Cell(Table):
@@ -63,6 +65,29 @@ class Tile(Table):
             "cells; not given where a component's figures include that [V]"
         ),
     )
+    row_wire: Resistance = Field(
+        default=0.0,
+        description=(
+            "resistance of a row's wire from one cell to the next, and from the driver, left of the first column, to "
+            "the first cell; without any of the four resistances, written chips have no IR drop [Ohm]"
+        ),
+    )
+    column_wire: Resistance = Field(
+        default=0.0,
+        description=(
+            "resistance of a column's wire from one cell to the next, and from the cell of the last row to the end "
+            "where its current is sensed [Ohm]"
+        ),
+    )
+    source_resistance: Resistance = Field(default=0.0, description="resistance of the driver of a row [Ohm]")
+    sense_resistance: Resistance = Field(
+        default=0.0, description="resistance between a column's wire and the virtual ground where it is sensed [Ohm]"
+    )
+
+    @property
+    def has_wires(self) -> bool:
+        """Whether anything between drivers, cells and virtual grounds resists."""
+        return any((self.row_wire, self.column_wire, self.source_resistance, self.sense_resistance))
 
 
 class Dac(Table):
@@ -77,6 +102,18 @@ class Dac(Table):
         default=99.99,
         description='share of the input magnitudes inside the range, in percent, for range = "percentile"',
     )
+    inl: Annotated[Inl, Field(strict=False)] | None = Field(
+        default=None,
+        description=(
+            "how much higher than the code the applied level is on a written chip, in input codes: of codes at equal "
+            "steps from 0 to the largest that one read applies, straight lines between; negative codes mirrored"
+        ),
+    )
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether applied levels are others than the codes on a written chip."""
+        return any(self.inl or ())
 
 
 class Adc(Table):
@@ -94,6 +131,27 @@ class Adc(Table):
     noise_lsb: Annotated[float, Field(ge=0)] = Field(
         default=0.0, description="standard deviation of a conversion on a written chip, in output codes"
     )
+    enob: Annotated[float, Field(gt=0, le=24)] | None = Field(
+        default=None,
+        description="effective bits at full scale: what they lack of the resolution is noise on a written chip",
+    )
+    gain_sigma: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.0, description="standard deviation of a converter's relative gain error, on a written chip"
+    )
+    offset_sigma: Annotated[float, Field(ge=0)] = Field(
+        default=0.0, description="standard deviation of a converter's offset, in output codes, on a written chip"
+    )
+    inl_sigma: Annotated[float, Field(ge=0)] = Field(
+        default=0.0,
+        description="root mean square of a converter's own smooth nonlinearity, in output codes, on a written chip",
+    )
+    inl: Annotated[Inl, Field(strict=False)] | None = Field(
+        default=None,
+        description=(
+            "integral nonlinearity of every converter on a written chip, in output codes: at equal steps from the "
+            "lowest code to the highest, straight lines between"
+        ),
+    )
     fixed_lsb: Annotated[float, Field(gt=0)] | None = Field(
         default=None,
         description='column current of one output code, in conductance steps times input codes, for range = "fixed"',
@@ -102,6 +160,22 @@ class Adc(Table):
         default=None, ge=1, le=65536, description="columns of a tile that take turns at one converter"
     )
     rate: SampleRate | None = Field(default=None, description="conversions of one converter in a second [S/s]")
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether converters have gain, offset or nonlinearity on a written chip."""
+        return any((self.gain_sigma, self.offset_sigma, self.inl_sigma, *(self.inl or ())))
+
+    @property
+    def conversion_noise_lsb(self) -> float:
+        """Standard deviation of a conversion on a written chip, in output codes: ``noise_lsb`` and what ``enob`` says.
+
+        A converter whose only error is its rounding has the noise ``lsb^2 / 12`` and all its bits; effective bits are
+        those whose rounding would be as large as all its errors (IEEE Std 1241): ``lsb^2 4^(bits - enob) / 12``. What
+        is beyond the rounding is taken as white noise: ``lsb^2 (4^(bits - enob) - 1) / 12``.
+        """
+        excess = 0.0 if self.enob is None or self.bits == "unlimited" else (4.0 ** (self.bits - self.enob) - 1) / 12
+        return math.hypot(self.noise_lsb, math.sqrt(max(excess, 0.0)))
 
 
 class Core(Table):

@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 
 from xbarc.ir.conversions import ReadConversions
+from xbarc.ir.converter_errors import AdcErrors, AppliedLevels
 from xbarc.ir.digits import Digits
 from xbarc.ir.graph import Graph, Operator, Value
 from xbarc.ir.input_statistics import InputStatistics
@@ -215,6 +216,7 @@ class Dac(Operator):
     Attributes:
         statistics: of what the calibration sample applies; ``None``: it does not reach the layer, or nothing was
             measured.
+        applied: what is applied for each code or digit, on a written chip; ``None``: the code itself.
     """
 
     mnemonic: ClassVar[str] = "dac"
@@ -224,6 +226,7 @@ class Dac(Operator):
     input_range: InputRange
     sample_axis: int | None
     statistics: InputStatistics | None = None
+    applied: AppliedLevels | None = None
 
 
 @dataclass(eq=False, kw_only=True)
@@ -294,12 +297,17 @@ class CurrentRange:
 
 @dataclass(eq=False, kw_only=True)
 class Adc(Operator):
-    """``code = clip(round_half_even(current / lsb), low, high)``; with no ``codes`` the current passes unquantised."""
+    """``code = clip(round_half_even(current / lsb), low, high)``; with no ``codes`` the current passes unquantised.
+
+    Attributes:
+        errors: of the converters of a written chip; ``None``: they have none.
+    """
 
     mnemonic: ClassVar[str] = "adc"
 
     codes: CodeRange | None
     range: CurrentRange | None = None
+    errors: AdcErrors | None = None
 
 
 @dataclass(eq=False, kw_only=True)

@@ -18,8 +18,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from xbarc.ir.converter_errors import AdcErrors
 from xbarc.ir.digits import Digits, DigitSource
 from xbarc.ir.layer import Layer
+from xbarc.ir.operators import CodeRange
 from xbarc.ir.windows import Windows
 
 DOMAIN = "ai.xbarc"
@@ -53,6 +55,12 @@ def layer_tensors(layer: Layer) -> list[str]:
         names += ["signs", "references"]
     if layer.accumulate.correction is not None:
         names.append("correction")
+    if layer.dac.applied is not None:
+        names.append("dac_levels")
+    if layer.adc.errors is not None:
+        names += ["adc_gain", "adc_offset"]
+        if layer.adc.errors.inl is not None:
+            names.append("adc_inl")
     return names
 
 
@@ -130,6 +138,10 @@ def _write(layer: Layer, body: _Body) -> None:
     if read.digits is not None:  # one digit after the other, as if they were windows: (D, digits x windows, R)
         windows = body("Concat", _split(body, windows, read.digits, elem), axis=1)
 
+    if layer.dac.applied is not None:
+        place = body("Cast", [body("Sub", [windows, body.scalar(layer.dac.applied.low, elem)])], to=TensorProto.INT64)
+        windows = body("Gather", ["dac_levels", place], axis=0)
+
     # tile reads: one product over the stack, (S, P, D, windows, C)
     cells = "levels" if _held_as(layer) == elem else body("Cast", ["levels"], to=elem)
     currents = body("MatMul", [windows, cells])
@@ -144,6 +156,8 @@ def _write(layer: Layer, body: _Body) -> None:
         if read.subtraction == "digital" and not read.pedestal and partition.stack_columns == 1:
             currents = body.unchanged(currents, elem)
         divided = body("Div", [currents, "adc_lsb"])
+        if layer.adc.errors is not None:
+            divided = _distort(body, divided, layer.adc.codes, layer.adc.errors, elem)
         currents = body.clip(body("Round", [divided]), layer.adc.codes.low, layer.adc.codes.high, elem)
 
     # digital: subtract, shift and add, add over row blocks
@@ -211,6 +225,24 @@ def _split(body: _Body, codes: str, digits: Digits, elem: int) -> list[str]:
         above = body("Floor", [body("Mul", [shifted, body.scalar(2.0**-digit.width, elem)])])
         found.append(body("Sub", [shifted, body("Mul", [above, body.scalar(2**digit.width, elem)])]))
     return found
+
+
+def _distort(body: _Body, codes: str, ends: CodeRange, errors: AdcErrors, elem: int) -> str:
+    """Errors of converters, in codes before rounding: step by step what the runtime computes."""
+    codes = body("Add", [body("Mul", [codes, "adc_gain"]), "adc_offset"])
+    if errors.inl is None:
+        return codes
+    dtype = helper.tensor_dtype_to_np_dtype(elem).type
+    last = errors.inl.shape[3] - 1
+    steps = dtype(last) / (dtype(ends.high) - dtype(ends.low))
+    place = body("Mul", [body("Sub", [codes, body.scalar(ends.low, elem)]), body.scalar(steps, elem)])
+    place = body.clip(place, 0, last, elem)
+    before = body.clip(body("Floor", [place]), 0, last - 1, elem)
+    index = body("Cast", [before], to=TensorProto.INT64)
+    left = body("GatherElements", ["adc_inl", index], axis=3)
+    right = body("GatherElements", ["adc_inl", body("Add", [index, body.integer(1)])], axis=3)
+    part = body("Mul", [body("Sub", [place, before]), body("Sub", [right, left])])
+    return body("Add", [codes, body("Add", [left, part])])
 
 
 def _held_as(layer: Layer) -> int:

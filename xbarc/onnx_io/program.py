@@ -16,6 +16,7 @@ from onnx import helper
 from xbarc.errors import InternalError, ProgramError
 from xbarc.ir.captures import settle_captures
 from xbarc.ir.conversions import ReadConversions
+from xbarc.ir.converter_errors import AdcErrors, AppliedLevels
 from xbarc.ir.digits import Digits
 from xbarc.ir.graph import Graph, Value
 from xbarc.ir.input_statistics import DigitStatistics, InputStatistics
@@ -219,6 +220,15 @@ def _call(emitter: Emitter, layer: Layer, function: str, names: Mapping[Value, s
         arrays["references"] = how.references[:, None, :, None].astype(sums)
     if accumulate.correction is not None:
         arrays["correction"] = accumulate.correction[:, None]
+    if layer.dac.applied is not None:
+        arrays["dac_levels"] = layer.dac.applied.levels
+    if layer.adc.errors is not None:
+        errors = layer.adc.errors
+        arrays["adc_gain"], arrays["adc_offset"] = (
+            each[:, :, :, None].astype(dtype) for each in (errors.gain, errors.offset)
+        )
+        if errors.inl is not None:
+            arrays["adc_inl"] = errors.inl.astype(dtype)
     inputs = [emitter.name(layer.input)]
     for tensor in layer_tensors(layer):
         add = emitter.shared if tensor == "levels" else emitter.tensor
@@ -240,6 +250,7 @@ def _layer_json(layer: Layer) -> dict[str, Any]:
         "segment": layer.read.segment,
         "pieces": {name: layer.read.pieces[name].tolist() for name in PIECE.names or ()},
         "unit_scale": layer.rescale.unit_scale.tolist(),
+        **({} if layer.dac.applied is None else {"dac_low": layer.dac.applied.low, "dac_grid": layer.dac.applied.grid}),
         "inputs": None if layer.dac.statistics is None else dataclasses.asdict(layer.dac.statistics),
         **{
             key: array.tolist()
@@ -324,6 +335,12 @@ def _expand(graph: Graph, call: HostOp, facts: Mapping[str, Any]) -> None:
     )
     tensors = [text.decode() for text in attributes.get("tensors", [])] or ["bias"][: len(call.operands) - 6]
     optional = {tensor: array(6 + index) for index, tensor in enumerate(tensors)}
+    if "dac_levels" in optional:
+        dac.applied = AppliedLevels(optional["dac_levels"], int(facts["dac_low"]), float(facts["dac_grid"]))
+    if "adc_gain" in optional:
+        gain, offset = (optional[key][:, :, :, 0].astype(np.float32) for key in ("adc_gain", "adc_offset"))
+        inl = optional["adc_inl"].astype(np.float32) if "adc_inl" in optional else None
+        adc.errors = AdcErrors(gain, offset, inl)
     recombination = None
     if "signs" in optional:
         recombination = Recombination(_planes(optional["signs"]), _planes(optional["references"]))

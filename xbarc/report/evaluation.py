@@ -39,6 +39,10 @@ class Condition:
         compensated: with global drift compensation.
         read_noise: which part of the cells' noise is frozen and which is drawn at every read.
         inference_s: duration of an inference, which parts slow from fast noise.
+        ir_drop: with what is lost on the wires of tiles.
+        faults: which the chip is known to have, beside those that are drawn; ``None``: no map of them.
+        adc_errors: with gain, offset or nonlinearity of ADCs.
+        dac_errors: with nonlinear levels of DACs, so that products are taken in float64.
     """
 
     device: str
@@ -47,6 +51,10 @@ class Condition:
     compensated: bool
     read_noise: ReadNoise
     inference_s: float
+    ir_drop: bool = False
+    faults: str | None = None
+    adc_errors: bool = False
+    dac_errors: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,7 @@ _COMPENSATION = {False: "without drift compensation", True: "with drift compensa
 def evaluation_page(evaluation: Evaluation, *, title: str) -> Page:
     """The figures beside each other; then, of every device, its chips by time and their layers."""
     page = [_figures(evaluation, title)]
-    groups: dict[tuple[str, str, float], list[ChipStatistics]] = {}
+    groups: dict[tuple[object, ...], list[ChipStatistics]] = {}
     for entry in evaluation.statistics():
         groups.setdefault(_circumstances(entry), []).append(entry)
     for entries in groups.values():
@@ -99,6 +99,14 @@ def _chip_notes(entries: Sequence[ChipStatistics]) -> Iterator[str]:
             break
     yield f"time 0 is {format_duration(first.t0_s)} after programming"
     yield f"read noise: {_READ_NOISE[first.read_noise].format(inference=format_duration(first.inference_s))}"
+    if first.ir_drop:
+        yield "wires: what is lost on the rows and columns of tiles is in the cells (IR drop)"
+    if first.faults is not None:
+        yield f"{first.faults}, beside those that are drawn"
+    if first.adc_errors:
+        yield "ADCs: each has errors of its own, as adc.gain_sigma, offset_sigma, inl_sigma and inl say"
+    if first.dac_errors:
+        yield "DACs: applied levels are no integers, as dac.inl says; products are taken in float64"
     if any(entry.count > 1 for entry in entries):
         yield "standard deviation between chips; interval by Student's distribution"
     if any(entry.compensated for entry in entries):
@@ -116,9 +124,9 @@ def _layers(evaluation: Evaluation, entries: Sequence[ChipStatistics]) -> Table:
     return Table(title, (Column("layer"), *numbers(*map(_time, shown))), rows, notes=notes)
 
 
-def _circumstances(entry: Condition) -> tuple[str, str, float]:
+def _circumstances(entry: Condition) -> tuple[object, ...]:
     """What is the same in all of one table."""
-    return entry.device, entry.read_noise, entry.inference_s
+    return entry.device, entry.read_noise, entry.inference_s, entry.ir_drop, entry.faults
 
 
 def _how_many(evaluation: Evaluation, entry: ChipStatistics) -> str:

@@ -1,0 +1,155 @@
+"""The physical tiles of a written chip: which cells lie where in them, and what their wires leave of each.
+
+Letters in shapes as in ``xbarc.ir.operators``: ``(S, P, D, R, C)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import threadpoolctl
+
+from xbarc.errors import InternalError
+from xbarc.ir.layer import Layer
+from xbarc.ir.pieces import ALL
+from xbarc.runtime.circuit.effective import effective_conductances
+from xbarc.runtime.circuit.wiring import Wiring
+
+#: Told how many tiles of how many are solved.
+TilesSolved: TypeAlias = Callable[[int, int], None]
+
+_Index: TypeAlias = tuple[int | slice, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TileShape:
+    """What all tiles of a chip have in common.
+
+    Attributes:
+        planes: cells a site.
+        rows, columns: of sites.
+        empty: siemens of cells that no block takes: nothing is written there.
+    """
+
+    planes: int
+    rows: int
+    columns: int
+    empty: float
+
+
+@dataclass(frozen=True, slots=True)
+class Occupant:
+    """A piece of a layer in a tile.
+
+    Attributes:
+        matrix: the name that the layer's cells go by.
+        polarities: of the layer.
+        piece: of :data:`xbarc.ir.pieces.PIECE`.
+    """
+
+    matrix: str
+    polarities: int
+    piece: np.void
+
+    def places(self) -> Iterator[tuple[_Index, _Index]]:
+        """Where its cells lie, polarity by polarity: among the layer's, and in the tile."""
+        piece = self.piece
+        rows, count, side = int(piece["rows"]), int(piece["count"]), int(piece["side"])
+        row, column, end = int(piece["row"]), int(piece["column"]), int(piece["column"] + piece["columns"])
+        step = int(piece["columns"]) // count  # 2 where pairs lie in neighbouring columns
+        for polarity in range(self.polarities) if side == ALL else (side,):
+            columns = slice(int(piece["first"]), int(piece["first"]) + count)
+            within = (int(piece["slice"]), polarity, int(piece["place"]), slice(rows), columns)
+            plane, first = (polarity, column) if side == ALL and step == 1 else (0, column + polarity % step)
+            yield within, (plane, slice(row, row + rows), slice(first, end, step))
+
+
+def occupants(layers: Sequence[Layer]) -> dict[tuple[int, int], list[Occupant]]:
+    """What lies in each tile that anything lies in, by reload segment and tile, of all copies.
+
+    Args:
+        layers: placed. Of those that share a matrix, the first is looked at.
+    """
+    found: dict[tuple[int, int], list[Occupant]] = {}
+    seen: set[str] = set()
+    for layer in layers:
+        read = layer.read
+        if read.pieces is None:
+            raise InternalError(f"layer {layer.name!r} has no tiles")
+        if read.matrix in seen:
+            continue
+        seen.add(read.matrix)
+        for piece in read.pieces:
+            key = read.segment, int(piece["tile"])
+            found.setdefault(key, []).append(Occupant(read.matrix, read.levels.shape[1], piece))
+    return found
+
+
+def tile_conductances(
+    inside: Sequence[Occupant], conductances: Mapping[str, np.ndarray], shape: TileShape
+) -> np.ndarray:
+    """The cells of a tile, ``(planes, rows, columns)`` float64 siemens.
+
+    Args:
+        inside: what lies in it. Copies of a layer hold the same.
+        conductances: of each matrix, ``(S, P, D, R, C)`` siemens.
+        shape: of the tile.
+    """
+    cells = np.full((shape.planes, shape.rows, shape.columns), shape.empty, dtype=np.float64)
+    for occupant in inside:
+        for within, place in occupant.places():
+            cells[place] = conductances[occupant.matrix][within]
+    return cells
+
+
+def through_wires(
+    layers: Sequence[Layer],
+    conductances: Mapping[str, np.ndarray],
+    shape: TileShape,
+    wiring: Wiring,
+    *,
+    threads: int = 1,
+    progress: TilesSolved | None = None,
+) -> dict[str, np.ndarray]:
+    """What each cell adds to its column's current a volt on its row, with the drops on all wires of its tile.
+
+    All rows but those of a block are held at 0 V while it is read; so one matrix a tile holds for every input and for
+    whatever a read drives (:func:`~xbarc.runtime.circuit.effective.effective_conductances`). Left out is what rows of
+    one block drive through wires into the columns of another that is read at the same time: nothing without wires, and
+    of second order with them. Copies count as the first: others in other places of a tile would differ a little.
+
+    Args:
+        layers: placed.
+        conductances: of each matrix, ``(S, P, D, R, C)`` siemens.
+        shape: of every tile.
+        wiring: of every tile.
+        threads: over tiles; they do not change the result.
+        progress: told after each tile.
+
+    Returns:
+        Of each matrix, float32 siemens of the same shape; cells of padding as they are.
+
+    Raises:
+        HardwareError: resistances out of all proportion to the cells.
+    """
+    effective = {matrix: cells.astype(np.float32) for matrix, cells in conductances.items()}
+    # Those with copies alone matter to no result.
+    tiles = [inside for inside in occupants(layers).values() if any(each.piece["copy"] == 0 for each in inside)]
+
+    def solve(inside: list[Occupant]) -> None:
+        found = effective_conductances(tile_conductances(inside, conductances, shape), wiring)
+        for occupant in inside:
+            if occupant.piece["copy"] == 0:
+                for within, place in occupant.places():
+                    effective[occupant.matrix][within] = found[place]
+
+    # One BLAS thread a tile: rounding must not depend on threads.
+    with threadpoolctl.threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
+        for done, _ in enumerate(pool.map(solve, tiles), start=1):
+            if progress is not None:
+                progress(done, len(tiles))
+    return effective
