@@ -29,7 +29,7 @@ class Counts:
     """Uses of one inference. ``None``: not known, since sizes are not, or, of the network, since there is no mesh.
 
     Attributes:
-        tile_reads: reads of a tile, its serial reads and each input digit by itself; copies that share one count it once.
+        tile_reads: reads of a tile, its serial reads and each input digit by itself; copies that share one count once.
         dac_conversions: input digits on rows that a read drives.
         adc_conversions: columns converted: a pair once where it is subtracted before, else both; a reference column
             too, where it is subtracted after.
