@@ -144,7 +144,7 @@ def check_sums(program: xbarc.Program) -> None:
 @settings(max_examples=20, deadline=None)
 @given(programs())
 def test_idle_time_is_what_the_tiles_of_the_map_do_not_read(program: xbarc.Program) -> None:
-    """Copies read a window each, side by side: one read for each digit, and each turn of a tile that one of them has."""
+    """Copies read windows side by side: one read for each digit, and each turn of a tile that one of them has."""
     found, report = painted(program), program.report()
     digits = {layer.name: len(layer.digit_weights) for layer in layers(program.graph)}
     windows = {layer.name: np.arange(layer.windows or 0) % layer.copies for layer in report.layers}
