@@ -144,14 +144,17 @@ def check_sums(program: xbarc.Program) -> None:
 @settings(max_examples=20, deadline=None)
 @given(programs())
 def test_idle_time_is_what_the_tiles_of_the_map_do_not_read(program: xbarc.Program) -> None:
-    """All copies read one window each: once for each digit of the input and each turn that a tile has."""
+    """Copies read windows side by side: one read for each digit, and each turn of a tile that one of them has."""
     found, report = painted(program), program.report()
     digits = {layer.name: len(layer.digit_weights) for layer in layers(program.graph)}
-    windows = {layer.name: (layer.windows or 0) / layer.copies for layer in report.layers}
-    reads: dict[str, dict[Tile, float]] = {layer.name: defaultdict(float) for layer in report.layers}
+    windows = {layer.name: np.arange(layer.windows or 0) % layer.copies for layer in report.layers}
+    reads: dict[str, dict[Tile, int]] = {layer.name: defaultdict(int) for layer in report.layers}
     for tile, blocks in found.blocks.items():
-        for name, _ in {(block["layer"], block["turn"]) for block in blocks}:
-            reads[name][tile] += windows[name] * digits[name]
+        turns: dict[tuple[str, int], list[int]] = defaultdict(list)
+        for block in blocks:
+            turns[block["layer"], block["turn"]].append(np.count_nonzero(windows[block["layer"]] == block["copy"]))
+        for (name, _), rounds in turns.items():
+            reads[name][tile] += max(rounds) * digits[name]
     usage = report.schedule
     interval = usage.interval if usage.interval_s is None else usage.interval_s / (usage.read_time or 1)
     assert interval

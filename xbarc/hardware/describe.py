@@ -27,8 +27,11 @@ class Part:
     level: str
     count: str
     use: str
+    includes: str
     energy: str
+    time: str
     power: str
+    static_power: str
     area: str
     source: str
 
@@ -59,6 +62,9 @@ def _part(name: str, part: Component) -> Part:
         count=f"{part.count:g}",
         use=_use(part),
         energy="" if part.use_energy is None or part.use is None else rounded(part.use_energy, "J"),
+        includes=", ".join(part.includes),
+        time="" if part.use_time is None or part.use is None else rounded(part.use_time, "s"),
+        static_power="" if part.static_power is None else rounded(part.static_power, "W"),
         power="" if part.full_power is None else rounded(part.full_power, "W"),
         area="" if part.area is None else rounded(part.area, "m2"),
         source=part.source,

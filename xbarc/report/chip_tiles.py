@@ -20,7 +20,8 @@ class ChipTiles:
         slack: replication slack: free tiles, too few for the copies with which the slowest layer would take fewer
             rounds.
         fragmentation: core fragmentation: free tiles, enough for these copies, but not within cores.
-        spare: free tiles that no more copies were asked for to fill, or could make faster.
+        spare: free tiles that no more copies were asked for to fill, or could make faster, or that are free as blocks
+            share others, while copies are chosen as if they did not.
     """
 
     total: int | None
@@ -49,6 +50,8 @@ def chip_tiles(usage: ReplicationUsage, *, total: int | None, used: int) -> Chip
 
 
 def _reason(usage: ReplicationUsage) -> Literal["slack", "fragmentation", "spare"]:
+    if usage.saved:
+        return "spare"
     if usage.asked == "balance" and usage.bottleneck > 1:
         return "fragmentation" if usage.fragmentation else "slack"
     if usage.missed is not None:

@@ -15,7 +15,7 @@ from xbarc.report.checking import CheckReport
 from xbarc.report.compilation import Compilation
 from xbarc.report.page import Column, Page, Table, facts, numbers
 from xbarc.report.utilisation_page import whole_program, work
-from xbarc.report.words import amount, counted, exact
+from xbarc.report.words import amount, counted, exact, several
 from xbarc.units import format_duration
 
 
@@ -56,7 +56,7 @@ def check_page(report: CheckReport, *, title: str) -> Page:
 def compilation_page(result: Compilation) -> Page:
     """What was written, in short."""
     report = result.report
-    layers = ("layers", f"{exact(len(report.layers))} on tiles, {exact(len(report.host))} operators on the host")
+    layers = ("layers", f"{exact(len(report.layers))} on tiles, {several(len(report.host), 'operator')} on the host")
     return [facts(f"Wrote {result.program}", layers, *whole_program(report))]
 
 
@@ -105,7 +105,11 @@ def _parts(listed: list[Part]) -> Page:
     rows = tuple(
         (part.name, part.level, part.count, part.energy, part.power, part.area, part.source) for part in listed
     )
-    return [Table("Components", columns, rows)]
+    uses = (Column("component"), Column("use"), *numbers("time\na use", "static\npower"), Column("includes", wraps=True))
+    used = tuple(
+        (part.name, part.use or "always on", part.time, part.static_power, part.includes or "-") for part in listed
+    )
+    return [Table("Components", columns, rows), Table("Uses of components", uses, used)]
 
 
 def hardware_list_page(hardware: Iterable[Hardware]) -> Page:

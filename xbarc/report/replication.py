@@ -13,7 +13,9 @@ from xbarc.hardware.schema import Hardware
 from xbarc.ir.graph import Graph
 from xbarc.ir.layer import Layer, layers
 from xbarc.ir.replication import Demand, bottleneck, fewest_copies, least_bottleneck, tiles_of
+from xbarc.ir.segments import tile_keys
 from xbarc.ir.work import matrix_windows
+from xbarc.passes.place_blocks import tiles_of_copy
 from xbarc.units import parse_quantity
 
 
@@ -21,7 +23,8 @@ from xbarc.units import parse_quantity
 class ReplicationUsage:
     """How often the chip holds the cells of each layer, and how many rounds that leaves for one inference.
 
-    A round is one window on every copy of a layer. All figures are of layers whose windows are known.
+    A round is one window on every copy of a layer. All figures are of layers whose windows are known. Copies are chosen
+    before blocks are packed: their tiles are counted as if no blocks shared one.
 
     Attributes:
         asked: ``none``, ``balance``, how many rounds the slowest layer may take, or inferences a second (``"5 k/s"``).
@@ -31,6 +34,7 @@ class ReplicationUsage:
         optimum: the fewest rounds for which the chip has tiles, wherever they lie, of the reload segment that takes
             most; ``None`` on an unlimited chip.
         copies: tiles of all copies but the first.
+        saved: tiles that all copies take less than that, as their blocks share some.
         core_tiles: tiles of a core.
         cores_used: cores that hold something.
         core_free: tiles that hold nothing, in cores that hold something.
@@ -45,6 +49,7 @@ class ReplicationUsage:
     single: int
     optimum: int | None
     copies: int
+    saved: int
     core_tiles: int
     cores_used: int
     core_free: int
@@ -78,10 +83,11 @@ def replication_usage(graph: Graph, hardware: Hardware, facts: Mapping[str, Any]
         owners.setdefault(layer.read.matrix, layer)
     windows = matrix_windows(graph)
     placed = {matrix: copies_of(layer) for matrix, layer in owners.items()}
-    demands = [Demand(windows[matrix], len(tiles[0])) for matrix, tiles in placed.items()]
+    demands = [Demand(windows[matrix], tiles_of_copy(layer, hardware)) for matrix, layer in owners.items()]
     numbers = [layer.read.segment for layer in owners.values()]
-    together = [[demand for demand, at in zip(demands, numbers, strict=True) if at == each] for each in set(numbers)]
     copies = [len(tiles) for tiles in placed.values()]
+    together = [[demand for demand, at in zip(demands, numbers, strict=True) if at == each] for each in set(numbers)]
+    held = np.unique(np.concatenate([tile_keys(layer) for layer in owners.values()] or [np.zeros(0, int)]))
     available, core_tiles = hardware.chip_tiles, hardware.core.tiles
     capacity = None if available == "unlimited" else available
     asked = facts["options"].get("replicate", "none")
@@ -106,6 +112,7 @@ def replication_usage(graph: Graph, hardware: Hardware, facts: Mapping[str, Any]
         single=bottleneck(demands, single),
         optimum=max(known, default=1) if capacity is not None and len(known) == len(optima) else None,
         copies=tiles_of(demands, copies) - tiles_of(demands, single),
+        saved=tiles_of(demands, copies) - len(held),
         core_tiles=core_tiles,
         cores_used=cores_used,
         core_free=cores_used * core_tiles - len(used),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -184,7 +185,8 @@ def _latency_parts(graph: Graph, made: Schedule, times: ChipTimes) -> TimeParts:
     for network, known in ((False, times.unit), (True, times.ways)):
         alone = None if known is None else simulate(graph, times.timing(digital=True, network=network))
         least = 0.0 if known is None else known.busiest or 0.0
-        ends.append(max(ends[-1], least, 0.0 if alone is None else alone.latency))
+        end = max(ends[-1], least, 0.0 if alone is None else alone.latency)
+        ends.append(ends[-1] if math.isclose(end, ends[-1], rel_tol=1e-12) else end)  # sums are rounded
     return TimeParts(
         tiles,
         None if times.unit is None else ends[1] - ends[0],

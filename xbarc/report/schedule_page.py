@@ -8,7 +8,7 @@ from typing import Final
 from xbarc.report.page import Column, Table, facts, numbers
 from xbarc.report.schedule import LayerTimes, ScheduleUsage, Station, TimeParts
 from xbarc.report.traffic import TrafficUsage
-from xbarc.report.words import UNKNOWN, amount, exact, number, percent, rate
+from xbarc.report.words import UNKNOWN, amount, exact, number, percent, rate, several
 from xbarc.units import format_quantity
 
 _WORDS: Final[Mapping[Station, str]] = {"tiles": "tiles", "digital": "digital units", "network": "network"}
@@ -45,7 +45,8 @@ def _parts(label: str, parts: TimeParts, bottleneck: Station | None) -> Iterator
 def _traffic(usage: TrafficUsage | None) -> Iterator[tuple[str, str]]:
     """How much goes over the network, and how far; nothing without a mesh."""
     if usage is not None and usage.mean_hops is not None:
-        hops = f"{number(usage.mean_hops)} hops on average"
+        mean = number(usage.mean_hops)
+        hops = f"{mean} {'hop' if mean == '1' else 'hops'} on average"
         if usage.bit_hops < usage.in_order:
             hops += f", {percent(1 - usage.bit_hops / usage.in_order)} fewer than with cores in the order of layers"
         yield "between cores", f"{amount(usage.bits)} bits an inference, {hops}"
@@ -53,7 +54,7 @@ def _traffic(usage: TrafficUsage | None) -> Iterator[tuple[str, str]]:
 
 def _notes(usage: ScheduleUsage) -> Iterator[str]:
     yield "reads are of tiles: digital units and network take none, and add to the seconds"
-    if usage.read_time is not None and usage.missing:
+    if usage.missing:
         yield f"the hardware does not say, and what depends on it is left out: {', '.join(usage.missing)}"
     yield "waiting of one layer for another at a digital unit or a link is not modelled"
 
@@ -74,7 +75,7 @@ def _count(reads: int | None) -> str:
 
 
 def _reads(reads: int | None) -> str:
-    return UNKNOWN if reads is None else f"{exact(reads)} reads"
+    return UNKNOWN if reads is None else several(reads, "read")
 
 
 def _seconds(seconds: float | None) -> str:

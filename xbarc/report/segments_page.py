@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from xbarc.hardware.quantities import rounded
 from xbarc.report.page import Column, Table, facts, numbers
 from xbarc.report.segments import SegmentsUsage, SegmentUsage
-from xbarc.report.words import UNKNOWN, amount, exact, percent, rate
+from xbarc.report.words import UNKNOWN, amount, exact, percent, rate, several
 
 
 def segment_tables(usage: SegmentsUsage) -> Iterator[Table]:
@@ -37,6 +37,7 @@ def segment_tables(usage: SegmentsUsage) -> Iterator[Table]:
     notes = (
         "the chip is written for one after the other, each when the layers of that before have done",
         "times elsewhere are without writing, and between inferences those of large batches between reloads",
+        *_not_given(usage),
     )
     yield Table("Reload segments", columns, rows, total, notes=notes)
     lines = [("one inference, with reloads", _quantity(usage.latency_s, "s"))]
@@ -46,9 +47,17 @@ def segment_tables(usage: SegmentsUsage) -> Iterator[Table]:
         else:
             text = f"{rate(batch.throughput)} inferences a second, {percent(batch.writing)} of the time writing"
         lines.append((f"{exact(batch.inferences)} between reloads", text))
-    half = UNKNOWN if usage.half is None else f"from {exact(usage.half)} inferences between reloads on"
+    half = UNKNOWN if usage.half is None else f"from {several(usage.half, 'inference')} between reloads on"
     lines.append(("writing at most half of the time", half))
     yield facts("With reloads", *lines)
+
+
+def _not_given(usage: SegmentsUsage) -> Iterator[str]:
+    """What the hardware would have to say."""
+    if usage.write_time is None:
+        yield "write time: the hardware does not give tile.write_time"
+    if usage.write_energy is None:
+        yield 'write energy: the hardware has no component with use = "cell-write" and an energy'
 
 
 def _row(index: int, segment: SegmentUsage) -> tuple[str, ...]:

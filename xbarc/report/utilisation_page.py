@@ -14,7 +14,7 @@ from xbarc.report.replication import ReplicationUsage
 from xbarc.report.schedule_page import schedule_tables
 from xbarc.report.segments_page import segment_tables
 from xbarc.report.utilisation import LayerUsage, UtilisationReport
-from xbarc.report.words import NAMES_SHOWN, amount, counted, exact, matrix, percent, rate, shortened
+from xbarc.report.words import NAMES_SHOWN, amount, counted, exact, matrix, percent, rate, several, shortened
 from xbarc.units import format_quantity
 
 
@@ -47,16 +47,24 @@ def whole_program(report: UtilisationReport) -> Iterator[tuple[str, str]]:
 
 
 def _time_and_energy(report: UtilisationReport) -> Iterator[tuple[str, str]]:
-    """Of one inference, where they are known."""
-    times, cost = report.schedule, report.cost
+    """Of one inference, where they are known, and something is on tiles."""
+    times, cost, segments = report.schedule, report.cost, report.segments
+    if not report.layers:
+        return
     if times.interval_s is not None and times.latency_s is not None:
         often = "" if times.throughput is None else f": {rate(times.throughput)} a second"
-        alone = format_quantity(float(f"{times.latency_s:.3g}"), "s")
-        yield "inference", f"every {format_quantity(float(f'{times.interval_s:.3g}'), 's')}{often}; {alone} alone"
+        yield "inference", f"every {_time(times.interval_s)}{often}; {_time(times.latency_s)} alone"
+    if len(segments.segments) > 1:
+        write = "takes a time that is not known" if segments.write_time is None else f"takes {_time(segments.write_time)}"
+        yield "segments", f"{len(segments.segments)}: writing the chip for them {write}, which is not in these times"
     if times.idle is not None:
         yield "idle", f"{percent(times.idle)} of the time of used tiles"
     if cost.energy is not None:
         yield "energy", f"{rounded(cost.energy, 'J')} an inference"
+
+
+def _time(seconds: float) -> str:
+    return format_quantity(float(f"{seconds:.3g}"), "s")
 
 
 def work(analog: int | None, host: int | None, share: float | None) -> str:
@@ -120,10 +128,12 @@ def _replication(usage: ReplicationUsage) -> Iterator[Table]:
         rows.append(("with one copy each", exact(usage.single)))
     if usage.core_tiles > 1 and usage.fragmentation is not None and usage.optimum is not None:
         rows.append(("without cores", f"{exact(usage.optimum)}: cores cost {exact(usage.fragmentation)}"))
-    rows.append(("further copies", f"{exact(usage.copies)} tiles"))
+    rows.append(("further copies", several(usage.copies, "tile")))
     if usage.core_tiles > 1:
-        rows.append(("cores used", f"{exact(usage.cores_used)}; {exact(usage.core_free)} tiles in them hold nothing"))
+        rows.append(("cores used", f"{exact(usage.cores_used)}; tiles in them that hold nothing: {exact(usage.core_free)}"))
     notes = ["a round is one window on every copy of a layer", "copies of a layer are simulated as equal"]
+    if usage.saved:
+        notes.append(f"copies are chosen as if no blocks shared tiles; that some do saves {several(usage.saved, 'tile')}")
     if usage.scattered:
         notes.append(f"over more cores than their size asks for: {shortened(usage.scattered)}")
     if usage.unknown:

@@ -26,6 +26,11 @@ def exact(number: int) -> str:
     return f"{number:,}"
 
 
+def several(number: int, one: str) -> str:
+    """A count of things: ``1 tile``, ``4,096 tiles``."""
+    return f"{exact(number)} {one}{'' if number == 1 else 's'}"
+
+
 def percent(share: float | None) -> str:
     """A share with one decimal, or two digits where it is small; 0 % and 100 % only where that is exact."""
     if share is None:
