@@ -217,6 +217,8 @@ FIGURES = 'conductance = ["0 uS", "9 uS"]\nprogramming_sigma = ["0 uS", "1 uS"]\
         (FIGURES + 't0 = "0 s"', 't0: "0 s" is zero', 3),
         (FIGURES + 'read_sygma = ["0 uS"]', "unknown key read_sygma", 3),
         (FIGURES + "colour = 1", "unknown key colour", 3),
+        (FIGURES + "levels_only = 1", "levels_only cannot be 1", 3),
+        (FIGURES + '[at."1 h"]\ndrift = ["0 uS", "0 uS"]', "unknown key at.1 h.drift", 4),
         (FIGURES + '[at."soon"]', '"soon" does not start with a number', 3),
         (FIGURES + '[at."0 s"]', "the time 0 s is the reference moment", 3),
         (FIGURES + '[at."1 h"]\n[at."60 min"]', "the time 60 min is given twice", 4),
@@ -274,7 +276,7 @@ ROWS = "0, 1, 0.1,\n0, 2, 0.2,\n"
         (HEADER + ROWS + "1, 1,, 0\n1, 2,,", "drift_mean has a gap", 5),
         (HEADER + "1, 1,, 0", "the conductances at 1 h are not those at time 0", 2),
         (HEADER + "0, 2, 0.1,\n0, 1, 0.1,", "the conductances do not ascend", 1),
-        (HEADER, "conductance is missing", 1),
+        (HEADER, "the device's table is empty", None),
     ],
 )
 def test_what_is_no_csv_table_is_refused_with_its_line(text: str, what: str, line: int | None, tmp_path: Path) -> None:

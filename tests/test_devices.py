@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -62,6 +62,9 @@ ALL = [
     GenericUniformDevice(width_independent=0.1, width_proportional=0.2, width_inverse=0.03, nu_mean=0.05),
     GenericLognormalDevice(log_sigma=0.2, read_proportional=0.01),
 ]
+
+#: Where the published figures of pcm-hermes change from one formula to another, not without a small step.
+HERMES_JUMPS = np.array([0.0945, 0.3039, 0.3055, 0.1591, 0.16])
 
 devices = st.sampled_from(ALL)
 conventions: st.SearchStrategy[ReadNoise] = st.sampled_from(["split", "per-read", "frozen"])
@@ -212,6 +215,7 @@ def test_another_unit_of_conductance_changes_nothing(
     device: Device, x: np.ndarray, t_s: float, g_max: float, factor: float
 ) -> None:
     """Every conductance scales with the range: a coefficient left in uS would not."""
+    assume(np.all(np.abs(x[..., None] - HERMES_JUMPS) > 1e-9))
     g, other = x * g_max, x * g_max * factor
     np.testing.assert_allclose(
         device.programming_sigma(other, g_max * factor),

@@ -140,6 +140,6 @@ class GenericLognormalDevice(_Generic):
 
 def _inverse(size: float, g_target: Conductances, g_max: float) -> Conductances:
     """``size * g_max^2 / g_target``, at most ``g_max``; an empty cell has none."""
-    x = np.maximum(g_target / g_max, np.finfo(np.float32).tiny)
-    sigma: Conductances = g_max * np.minimum(size / x, 1.0)
-    return np.where(g_target > 0, sigma, np.zeros_like(sigma))
+    x, smallest = g_target / g_max, np.finfo(np.float32).tiny
+    sigma: Conductances = g_max * np.minimum(size / np.maximum(x, smallest), 1.0)
+    return np.where(x > smallest, sigma, np.zeros_like(sigma))

@@ -100,9 +100,9 @@ class TableDevice(ParametricDevice):
         self, g_target: Conductances, *, t_s: float, g_max: float
     ) -> tuple[Conductances, Conductances] | None:
         """Changes from the table, which has them by time."""
-        if not self.table.at or t_s == 0.0:
+        if not self.table.later or t_s == 0.0:
             return None
-        later = [self.table.at[time] for time in self._by_time]
+        later = [self.table.later[time] for time in self._by_time]
         means, sigmas = ([None, *(getattr(row, name) for row in later)] for name in ("drift_mean", "drift_sigma"))
         return (
             self.drift_scale * self._over_time(means, g_target, t_s, g_max),
@@ -114,7 +114,7 @@ class TableDevice(ParametricDevice):
     ) -> Conductances:
         """From the table, at the conductance at that time; that of time 0 where a time has none."""
         first = self.table.read_sigma
-        rows = [first, *(self.table.at[time].read_sigma or first for time in self._by_time)]
+        rows = [first, *(self.table.later[time].read_sigma or first for time in self._by_time)]
         return self.read_scale * self._over_time(rows, g_drifted, t_s, g_max)
 
     def fast_share(self, *, t_s: float, t_inference_s: float) -> float:
@@ -127,7 +127,7 @@ class TableDevice(ParametricDevice):
     @property
     def _by_time(self) -> list[str]:
         """The times after 0 in their order, as the table spells them."""
-        return sorted(self.table.at, key=self.table.seconds)
+        return sorted(self.table.later, key=self.table.seconds)
 
     @property
     def _times(self) -> list[float]:

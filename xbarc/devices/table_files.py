@@ -110,7 +110,7 @@ def _csv_document(text: str, path: str) -> tuple[dict[str, Any], Mapping[KeyPath
     reader = csv.reader(line for line in text.splitlines() if not line.lstrip().startswith("#"))
     numbers = [number for number, line in enumerate(text.splitlines(), 1) if not line.lstrip().startswith("#")]
     rows = [(numbers[reader.line_num - 1], cells) for cells in reader if any(cell.strip() for cell in cells)]
-    if not rows:
+    if len(rows) < 2:
         raise DeviceError("the device's table is empty", where=path, fix=f"give the columns {listed(_COLUMNS)}")
     (line, header), *body = rows
     units = _units(header, path, line)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from xbarc.hardware.keys import Path, dotted
 from xbarc.hardware.problems import ConflictError, Problem, shown
@@ -58,6 +58,14 @@ class Later(Table):
     )
 
 
+class Times(Table):
+    """What is known by the time since time 0, such as ``"1 h"``: the names of tables are times."""
+
+    # No fields, but names that the table chooses; their values are validated all the same.
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Later]
+
+
 class DeviceTable(Table):
     """A device as its user measured it. All lists have one figure for each conductance."""
 
@@ -81,10 +89,15 @@ class DeviceTable(Table):
     stuck_at_gmax: Share = Field(default=0.0, description="share of cells that are stuck at g_max")
     dead_rows: Share = Field(default=0.0, description="share of rows of tiles whose cells carry no current")
     dead_columns: Share = Field(default=0.0, description="share of columns of tiles whose cells carry no current")
-    at: dict[str, Later] = Field(default={}, description="what is known at later times, by the time since time 0")
+    at: Times = Field(default=Times(), description="what is known at later times, by the time since time 0")
+
+    @property
+    def later(self) -> Mapping[str, Later]:
+        """What is known at later times, by these times as they are spelled."""
+        return self.at.__pydantic_extra__
 
     def seconds(self, time: str) -> float:
-        """The seconds of one of the times of ``at``."""
+        """The seconds of one of the times of :attr:`later`."""
         return parse_duration(time)
 
     @model_validator(mode="after")
@@ -127,7 +140,7 @@ def _drift_conflicts(table: DeviceTable) -> Iterator[Problem]:
             fix="give nu_mean and nu_sigma; 0 where there is no spread",
         )
     seconds: dict[float, str] = {}
-    for time, later in table.at.items():
+    for time, later in table.later.items():
         path: Path = ("at", time)
         try:
             time_s = table.seconds(time)
@@ -149,6 +162,6 @@ def _drift_conflicts(table: DeviceTable) -> Iterator[Problem]:
 def _lists(table: DeviceTable) -> Iterator[tuple[Path, list[float] | None]]:
     for name in ("programming_sigma", "nu_mean", "nu_sigma", "read_sigma"):
         yield (name,), getattr(table, name)
-    for time, later in table.at.items():
+    for time, later in table.later.items():
         for name in ("drift_mean", "drift_sigma", "read_sigma"):
             yield ("at", time, name), getattr(later, name)

@@ -128,6 +128,8 @@ def _expected(node: Mapping[str, Any]) -> str:
         if item == "a number" and "minItems" in node:
             return f"a list of {node['minItems']} to {node['maxItems']} numbers"
         return "a list of strings" if item == "a string" else f"a list, each item {item}"
+    if node["type"] == "boolean":
+        return "true or false"
     if node["type"] == "string":
         return _expected_string(node)
     return ("a whole number" if node["type"] == "integer" else "a number") + _bounds(node)
