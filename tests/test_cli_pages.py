@@ -13,7 +13,7 @@ from rich.console import Console
 
 from xbarc.report.page import Column, Table, facts
 from xbarc.report.rendering import PLAIN_WIDTH, plain_text, rich_blocks
-from xbarc.report.words import amount, counted, exact, matrix, percent
+from xbarc.report.words import amount, counted, exact, matrix, percent, several
 
 words = st.text(alphabet="abcdefgh_/.%0123456789", min_size=1, max_size=12)
 sentences = st.lists(words, min_size=1, max_size=30).map(" ".join)
@@ -140,6 +140,7 @@ def test_percentages(share: float | None, text: str) -> None:
 
 def test_other_words() -> None:
     assert exact(4096) == "4,096"
+    assert [several(count, "read") for count in (0, 1, 4096)] == ["0 reads", "1 read", "4,096 reads"]
     assert matrix(groups=1, rows=144, columns=32) == "144 x 32"
     assert matrix(groups=64, rows=9, columns=1) == "64 x (9 x 1)"
     assert counted({"Add": 3, "Relu": 9, "Abs": 3}) == "9 Relu, 3 Abs, 3 Add"

@@ -244,6 +244,22 @@ def test_layers_that_share_a_tile_take_turns() -> None:
     assert packed.schedule.occupancy == pytest.approx(1.0)
 
 
+def test_tiles_that_packing_saves_are_not_for_want_of_room(models_dir: Path) -> None:
+    """Copies are chosen as if no blocks shared tiles: 104, 64 and 8 of 192 tiles, with no room for a faster choice."""
+    small = ["chip.mesh_rows=1", "chip.mesh_columns=2"]
+    options: dict[str, Any] = {"hardware": "isaac", "overrides": small, "replicate": "balance"}
+    report = xbarc.compile(models_dir / "digits_cnn.onnx", **options, pack="network").report()
+    usage, chip = report.replication, report.totals.chip
+    assert [layer.copies for layer in report.layers] == [13, 4, 1]
+    assert (usage.bottleneck, usage.optimum, usage.fragmentation) == (5, 5, 0)
+    assert usage.saved == 104 + 64 + 8 - report.totals.physical_tiles > 0
+    assert usage.copies == 12 * 8 + 3 * 16
+    assert (chip.slack, chip.fragmentation, chip.spare) == (0, 0, chip.free)
+    plain = xbarc.compile(models_dir / "digits_cnn.onnx", **options).report()
+    assert plain.replication.saved == 0
+    assert plain.totals.chip.slack == 192 - 176
+
+
 def test_where_blocks_lie_is_checked_when_a_program_is_loaded() -> None:
     model = xbarc.compile(three_layers(), pack="network").model()
     (entry,) = [entry for entry in model.metadata_props if "pieces" in entry.value]

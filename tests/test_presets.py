@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,12 @@ from xbarc.hardware.derived import (
     Figure,
     cells_on_chip,
     component_sum,
+    conversion_time,
     cores_on_chip,
     derived_figures,
     peak_throughput,
     product_time,
+    read_time,
     reads_a_product,
     weights_on_chip,
 )
@@ -27,6 +30,8 @@ from xbarc.hardware.keys import dotted, known_keys
 from xbarc.hardware.load import load_hardware, preset_names
 from xbarc.hardware.schema import Hardware
 from xbarc.hardware.starting_file import starting_file
+from xbarc.report.pages import hardware_page
+from xbarc.report.rendering import plain_text
 from xbarc.units import format_quantity
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -225,6 +230,21 @@ def test_a_preset_compiles_a_network(name: str, models_dir: Path) -> None:
     assert isinstance(tiles, int)
     assert report.chip_tiles == tiles
     assert 0 < report.totals.physical_tiles <= tiles
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_reads_do_not_follow_each_other_faster_than_a_tile_can_read(name: str) -> None:
+    hardware = load_hardware(name)
+    times = [part.use_time or 0.0 for part in hardware.components.by_name.values() if part.use == "tile-read"]
+    conversions = conversion_time(hardware) or 0.0
+    assert (read_time(hardware) or 0.0) >= max([0.99 * conversions, *times], default=0.0)
+
+
+def test_a_page_tells_of_each_part_all_that_counts() -> None:
+    parts = ["static_power=3 mW", 'includes=["cells", "bus-bit"]']
+    hardware = load_hardware("generic-pcm", [f"components.tile.{part}" for part in parts])
+    (line,) = re.findall(r"^tile +tile-read.*$", plain_text(hardware_page(hardware)), re.MULTILINE)
+    assert re.split("  +", line) == ["tile", "tile-read", "133 ns", "3 mW", "cells, bus-bit"]
 
 
 def test_quantities_of_components_are_written_as_they_are_read() -> None:

@@ -105,3 +105,20 @@ def test_a_program_without_layers_has_a_page() -> None:
     page = plain_text(utilisation_page(report, title="p"))
     assert "0 logical, 0 physical" in page
     assert np.isclose(report.totals.cell_utilisation, 0)
+    assert "inference" not in page  # which would come every 0 s, and take nothing
+    assert "energy" not in page
+
+
+def test_one_of_a_thing_is_not_several() -> None:
+    """One tile, one read, one hop."""
+    from networks import network, node
+
+    matrix = np.ones((4, 4), dtype=np.float32)
+    mesh = ["tile.rows=4", "tile.columns=4", "chip.tiles=2", "chip.mesh_rows=1", "chip.mesh_columns=2"]
+    nodes = [node("MatMul", ["x", "a"], "h"), node("MatMul", ["h", "b"], "y")]
+    for count, said in ((1, "1 read, "), (2, "2 reads, ")):
+        model = network(nodes[:count], {"x": ("N", 4)}, {"a": matrix, "b": matrix}, outputs=["h", "y"][count - 1])
+        page = plain_text(utilisation_page(xbarc.compile(model, overrides=mesh).report(), title="p"))
+        assert f"one inference alone  {said}" in page
+        assert ("1 hop on average" in page) == (count == 2)
+    assert not re.search(r"\b1 (reads|hops|tiles|operators)\b", page)

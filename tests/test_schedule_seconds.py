@@ -254,6 +254,14 @@ def test_digital_units_of_tiles_cores_and_the_chip() -> None:
 # Tiles over time
 
 
+def test_digital_units_that_take_no_time_add_none() -> None:
+    """Not even what rounds away where many reads are added up."""
+    nodes = [node("Conv", ["x", "a"], "g"), node("Conv", ["g", "b"], "h", group=3), node("Conv", ["h", "c"], "y")]
+    constants = {"a": numbers(3, 3, 3, 3), "b": numbers(3, 1, 3, 3), "c": numbers(3, 3, 1, 1)}
+    model = network(nodes, {"x": ("N", 3, 14, 14)}, constants)
+    assert xbarc.compile(model, hardware="hermes", replicate=5).report().schedule.latency_parts.digital == 0
+
+
 @settings(max_examples=12)
 @given(images(), st.sampled_from(["none", 2, 5]))
 def test_tiles_are_busy_when_their_windows_are_read(model: onnx.ModelProto, replicate: Any) -> None:

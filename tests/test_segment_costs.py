@@ -120,6 +120,9 @@ def test_the_command_cuts_and_reports(command: Command, tmp_path: Path) -> None:
     assert [segment["layers"] for segment in usage["segments"]] == [["l0"], ["l1", "l2"]]
     assert usage["latency_s"] == pytest.approx(29 * 2e-6 + 7 * 100e-9)
     page = command("report", output).out
+    assert "segments       2: writing the chip for them takes 58 us, which is not in these times" in page
+    assert 'write energy: the hardware has no component with use = "cell-write" and an energy' in page
+    assert "write time: " not in page
     assert "Reload segments" in page
     assert "98.8 % of the time writing" in page
     assert "from 97 inferences between reloads on" in page

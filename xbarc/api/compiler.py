@@ -217,7 +217,9 @@ def _check_packing(pack: Packing, mode: Mode) -> None:
     if mode not in MODES:
         raise UsageError(f"there is no packing mode {mode!r}", fix='take "parallel" or "dense"')
     if pack == "off" and mode != "parallel":
-        raise UsageError(f"packing {mode!r} is asked for, and nothing is packed", fix='take pack="layer" or "network"')
+        raise UsageError(
+            f"packing {mode!r} is asked for, and nothing is packed", fix='pack "layer" or "network" (--pack)'
+        )
 
 
 @dataclass(frozen=True, slots=True)
