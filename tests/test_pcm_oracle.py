@@ -74,7 +74,7 @@ def test_splitting_a_programmed_weight_anew_is_all_that_its_two_flows_differ_in(
 
 
 def test_the_documented_sizes_of_the_flaw_are_its_figures(pcm_oracle: dict[str, Any]) -> None:
-    """The table of docs/devices.md: standard deviations of the errors of all weights, in per cent of the largest one, by
+    """The table of docs/devices.md: standard deviations of all errors of weights, in per cent of the largest one, by
     both flows."""
     rows = {}
     for line in (ROOT / "docs" / "devices.md").read_text("utf-8").splitlines():

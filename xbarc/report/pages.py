@@ -105,7 +105,12 @@ def _parts(listed: list[Part]) -> Page:
     rows = tuple(
         (part.name, part.level, part.count, part.energy, part.power, part.area, part.source) for part in listed
     )
-    uses = (Column("component"), Column("use"), *numbers("time\na use", "static\npower"), Column("includes", wraps=True))
+    uses = (
+        Column("component"),
+        Column("use"),
+        *numbers("time\na use", "static\npower"),
+        Column("includes", wraps=True),
+    )
     used = tuple(
         (part.name, part.use or "always on", part.time, part.static_power, part.includes or "-") for part in listed
     )

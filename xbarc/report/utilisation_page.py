@@ -55,7 +55,9 @@ def _time_and_energy(report: UtilisationReport) -> Iterator[tuple[str, str]]:
         often = "" if times.throughput is None else f": {rate(times.throughput)} a second"
         yield "inference", f"every {_time(times.interval_s)}{often}; {_time(times.latency_s)} alone"
     if len(segments.segments) > 1:
-        write = "takes a time that is not known" if segments.write_time is None else f"takes {_time(segments.write_time)}"
+        write = (
+            "takes a time that is not known" if segments.write_time is None else f"takes {_time(segments.write_time)}"
+        )
         yield "segments", f"{len(segments.segments)}: writing the chip for them {write}, which is not in these times"
     if times.idle is not None:
         yield "idle", f"{percent(times.idle)} of the time of used tiles"
@@ -130,10 +132,14 @@ def _replication(usage: ReplicationUsage) -> Iterator[Table]:
         rows.append(("without cores", f"{exact(usage.optimum)}: cores cost {exact(usage.fragmentation)}"))
     rows.append(("further copies", several(usage.copies, "tile")))
     if usage.core_tiles > 1:
-        rows.append(("cores used", f"{exact(usage.cores_used)}; tiles in them that hold nothing: {exact(usage.core_free)}"))
+        rows.append(
+            ("cores used", f"{exact(usage.cores_used)}; tiles in them that hold nothing: {exact(usage.core_free)}")
+        )
     notes = ["a round is one window on every copy of a layer", "copies of a layer are simulated as equal"]
     if usage.saved:
-        notes.append(f"copies are chosen as if no blocks shared tiles; that some do saves {several(usage.saved, 'tile')}")
+        notes.append(
+            f"copies are chosen as if no blocks shared tiles; that some do saves {several(usage.saved, 'tile')}"
+        )
     if usage.scattered:
         notes.append(f"over more cores than their size asks for: {shortened(usage.scattered)}")
     if usage.unknown:
