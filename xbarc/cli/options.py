@@ -34,7 +34,7 @@ DeviceOption = Annotated[
     typer.Option(
         "--device",
         metavar="NAME[:KEY=VALUE,...]",
-        help="What cells are made of, with parameters; 'xbarc device list' lists devices.",
+        help="What cells are made of, with parameters, or a measured table's file; 'xbarc device list' lists devices.",
     ),
 ]
 SeedOption = Annotated[
