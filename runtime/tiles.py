@@ -120,7 +120,8 @@ def through_wires(
     All rows but those of a block are held at 0 V while it is read; so one matrix a tile holds for every input and for
     whatever a read drives (:func:`~xbarc.runtime.circuit.effective.effective_conductances`). Left out is what rows of
     one block drive through wires into the columns of another that is read at the same time: nothing without wires,
-    little where ``g_min`` is 0, more where empty cells conduct (docs/circuit.md). Copies count as the first: others in other places of a tile would differ a little.
+    little where ``g_min`` is 0, more where empty cells conduct (docs/circuit.md).
+    Copies count as the first: others in other places of a tile would differ a little.
 
     Args:
         layers: placed.
