@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from xbarc.errors import UsageError
 from xbarc.hardware.derived import read_time
@@ -18,6 +18,9 @@ from xbarc.ir.segments import owners_by_segment
 from xbarc.ir.stages import Stage
 from xbarc.ir.work import matrix_windows
 from xbarc.passes.place_blocks import cores, reads_before_placing, tiles_of_copy
+
+#: By so much, as a share, a quotient of seconds may be rounded off.
+_ROUNDING: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,8 @@ class Replicate:
                 fix="set tile.read_time, or say how many windows the slowest layer may take: --replicate WINDOWS",
             )
         most = max((reads_before_placing(layer, self.hardware) for layer in layers(graph)), default=1)
-        return max(math.floor(1.0 / (rate.inferences_a_second * seconds * most)), 1)
+        rounds = 1.0 / (rate.inferences_a_second * seconds * most)
+        return max(math.floor(rounds * (1.0 + _ROUNDING)), 1)
 
     def _copies(self, owners: Sequence[Layer], windows: Mapping[str, int | None], target: int) -> Mapping[str, int]:
         """By matrix, of the layers that are on the chip together; empty where one copy each does not fit."""

@@ -5,7 +5,7 @@ Letters in shapes as in ``xbarc.ir.operators``: ``(S, P, D, R, C)``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -13,16 +13,13 @@ from typing import TypeAlias
 import numpy as np
 import threadpoolctl
 
-from xbarc.errors import InternalError
 from xbarc.ir.layer import Layer
-from xbarc.ir.pieces import ALL
 from xbarc.runtime.circuit.effective import effective_conductances
 from xbarc.runtime.circuit.wiring import Wiring
+from xbarc.runtime.tile_parts import TilePart, tile_parts
 
 #: Told how many tiles of how many are solved.
 TilesSolved: TypeAlias = Callable[[int, int], None]
-
-_Index: TypeAlias = tuple[int | slice, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,29 +40,15 @@ class TileShape:
 
 @dataclass(frozen=True, slots=True)
 class Occupant:
-    """A piece of a layer in a tile.
+    """Cells of a layer in a tile.
 
     Attributes:
         matrix: the name that the layer's cells go by.
-        polarities: of the layer.
-        piece: of :data:`xbarc.ir.pieces.PIECE`.
+        part: of them.
     """
 
     matrix: str
-    polarities: int
-    piece: np.void
-
-    def places(self) -> Iterator[tuple[_Index, _Index]]:
-        """Where its cells lie, polarity by polarity: among the layer's, and in the tile."""
-        piece = self.piece
-        rows, count, side = int(piece["rows"]), int(piece["count"]), int(piece["side"])
-        row, column, end = int(piece["row"]), int(piece["column"]), int(piece["column"] + piece["columns"])
-        step = int(piece["columns"]) // count  # 2 where pairs lie in neighbouring columns
-        for polarity in range(self.polarities) if side == ALL else (side,):
-            columns = slice(int(piece["first"]), int(piece["first"]) + count)
-            within = (int(piece["slice"]), polarity, int(piece["place"]), slice(rows), columns)
-            plane, first = (polarity, column) if side == ALL and step == 1 else (0, column + polarity % step)
-            yield within, (plane, slice(row, row + rows), slice(first, end, step))
+    part: TilePart
 
 
 def occupants(layers: Sequence[Layer]) -> dict[tuple[int, int], list[Occupant]]:
@@ -75,17 +58,9 @@ def occupants(layers: Sequence[Layer]) -> dict[tuple[int, int], list[Occupant]]:
         layers: placed. Of those that share a matrix, the first is looked at.
     """
     found: dict[tuple[int, int], list[Occupant]] = {}
-    seen: set[str] = set()
-    for layer in layers:
-        read = layer.read
-        if read.pieces is None:
-            raise InternalError(f"layer {layer.name!r} has no tiles")
-        if read.matrix in seen:
-            continue
-        seen.add(read.matrix)
-        for piece in read.pieces:
-            key = read.segment, int(piece["tile"])
-            found.setdefault(key, []).append(Occupant(read.matrix, read.levels.shape[1], piece))
+    for layer in {layer.read.matrix: layer for layer in reversed(layers)}.values():
+        for part in tile_parts(layer, copies=True):
+            found.setdefault((layer.read.segment, part.tile), []).append(Occupant(layer.read.matrix, part))
     return found
 
 
@@ -100,9 +75,8 @@ def tile_conductances(
         shape: of the tile.
     """
     cells = np.full((shape.planes, shape.rows, shape.columns), shape.empty, dtype=np.float64)
-    for occupant in inside:
-        for within, place in occupant.places():
-            cells[place] = conductances[occupant.matrix][within]
+    for each in inside:
+        cells[each.part.place] = conductances[each.matrix][each.part.index]
     return cells
 
 
@@ -119,8 +93,8 @@ def through_wires(
 
     All rows but those of a block are held at 0 V while it is read; so one matrix a tile holds for every input and for
     whatever a read drives (:func:`~xbarc.runtime.circuit.effective.effective_conductances`). Left out is what rows of
-    one block drive through wires into the columns of another that is read at the same time: nothing without wires,
-    little where ``g_min`` is 0, more where empty cells conduct (docs/circuit.md).
+    one block drive into the columns of another that is read at the same time: where ``empty`` is 0, nothing but through
+    cells of third blocks; otherwise also through empty cells, which wires keep from cancelling in pairs.
     Copies count as the first: others in other places of a tile would differ a little.
 
     Args:
@@ -139,14 +113,13 @@ def through_wires(
     """
     effective = {matrix: cells.astype(np.float32) for matrix, cells in conductances.items()}
     # Those with copies alone matter to no result.
-    tiles = [inside for inside in occupants(layers).values() if any(each.piece["copy"] == 0 for each in inside)]
+    tiles = [inside for inside in occupants(layers).values() if any(each.part.copy == 0 for each in inside)]
 
     def solve(inside: list[Occupant]) -> None:
         found = effective_conductances(tile_conductances(inside, conductances, shape), wiring)
-        for occupant in inside:
-            if occupant.piece["copy"] == 0:
-                for within, place in occupant.places():
-                    effective[occupant.matrix][within] = found[place]
+        for each in inside:
+            if each.part.copy == 0:
+                effective[each.matrix][each.part.index] = found[each.part.place]
 
     # One BLAS thread a tile: rounding must not depend on threads.
     with threadpoolctl.threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:

@@ -115,20 +115,106 @@ def test_onnxruntime_computes_the_same_bits_behind_wires() -> None:
     assert np.array_equal(session.run(None, {"x": x})[0], chip.run(x)["y"])
 
 
-def test_more_resistance_costs_accuracy_from_a_knee_on(models_dir: Path) -> None:
-    """Little is lost up to a wire of 1e-5 times the resistance of the best cell, much at 1e-3 and more."""
+def test_a_layer_gives_the_currents_of_its_tiles_together() -> None:
+    """Row blocks that each turn reads by itself, two slices, ADCs that round nothing: sums of exact solutions."""
+    x = numbers(4, 50, seed=7)
+    hardware = (
+        *WIRES,
+        "tile.rows=20",
+        "tile.columns=12",
+        "tile.active_rows=10",
+        "cell.g_max=2 mS",
+        "adc.bits=unlimited",
+    )
+    model = network([node("MatMul", ["x", "w"], "y")], {"x": ("N", 50)}, {"w": numbers(50, 7, seed=8)})
+    program = xbarc.compile(model, overrides=(*hardware, "weights.slices=2", "cell.levels=16"), calibration=x)
+    chip = program.write(SPREAD, seed=3)
+    (layer,) = layers(chip._cells[0])
+    actual = conductances(chip.with_ir_drop(False)._cells[0], program)["y"]
+    tiles: dict[int, np.ndarray] = defaultdict(lambda: np.zeros((2, 20, 12)))
+    for (tile, row, column, plane), siemens in actual.values():
+        tiles[tile][plane, row, column] = siemens
+    assert program.hardware.cell.g_step is not None
+    codes = np.rint(x / layer.dac.scale).clip(layer.dac.codes.low, layer.dac.codes.high)
+    sums = np.zeros((4, 7))
+    for piece in layer.read.pieces:
+        of = layer.read.partition.rows_of(*divmod(int(piece["place"]), layer.read.partition.row_blocks))
+        volts = np.zeros((4, 20))
+        volts[:, piece["row"] : piece["row"] + piece["rows"]] = codes[:, list(of)]
+        currents = solve_exact(tiles[int(piece["tile"])], volts, WIRING).currents
+        columns = slice(int(piece["column"]), int(piece["column"]) + int(piece["count"]))
+        units = (currents[:, 0, columns] - currents[:, 1, columns]) / program.hardware.cell.g_step
+        into = slice(int(piece["first"]), int(piece["first"]) + int(piece["count"]))
+        sums[:, into] += layer.accumulate.slice_weights[piece["slice"]] * units
+    found = chip.run(x)["y"] / layer.rescale.unit_scale
+    assert len({int(turn) for turn in layer.read.pieces["turn"]}) == 2
+    # Levels are rounded to their grid.
+    np.testing.assert_allclose(found, sums, rtol=0, atol=2e-4 * np.abs(sums).max())
+    plain = chip.with_ir_drop(False).run(x)["y"] / layer.rescale.unit_scale
+    assert np.abs(plain - sums).max() > 0.05 * np.abs(sums).max()
+
+
+def test_threads_change_nothing_and_progress_counts_tiles() -> None:
+    program = xbarc.compile(two_layers(), overrides=(*SMALL, *WIRES))
+    told: list[tuple[int, int]] = []
+    models = []
+    for threads in (1, 3):
+        chip = program.write("pcm", seed=4, threads=threads)
+        told.clear()
+        chip.prepare(lambda done, of: told.append((done, of)))
+        chip.prepare(lambda done, of: pytest.fail("the cells were read already"))
+        models.append(chip.model().SerializeToString())
+    assert models[0] == models[1]
+    tiles = program.report().totals.physical_tiles
+    assert told == [(done, tiles) for done in range(1, tiles + 1)]
+
+
+def test_noise_passes_wires_as_currents_do() -> None:
+    """Each cell's share of the variance is scaled by the square of what is left of it, and is never amplified."""
+    program = xbarc.compile(two_layers(), overrides=(*SMALL, *WIRES))
+    chip = program.write("pcm", seed=4).with_read_noise("per-read")
+    (seen, noise), (actual, without) = chip._cells, chip.with_ir_drop(False)._cells
+    for behind, plain in zip(layers(seen), layers(actual), strict=True):
+        left, before = noise[behind.name].fast_variance, without[behind.name].fast_variance
+        assert left is not None
+        assert before is not None
+        cells = (plain.read.levels > 50) & (before > 0)
+        passed = np.minimum(behind.read.levels[cells] / plain.read.levels[cells], 1)
+        np.testing.assert_allclose(left[cells] / before[cells], passed**2, rtol=2e-3)
+        assert np.all(left <= before * (1 + 1e-9))
+
+
+def test_compensation_measures_what_wires_leave() -> None:
+    program = xbarc.compile(two_layers(), overrides=(*SMALL, *WIRES))
+    chip = program.write("generic:nu_mean=0.05,t0_s=20", seed=1)
+
+    def mean_weights(look: xbarc.Chip) -> list[float]:
+        return [
+            float(np.abs(layer.signed_levels()[0] * layer.rescale.unit_scale[0]).mean())
+            for layer in layers(look._cells[0])
+        ]
+
+    assert mean_weights(chip.at("1y").compensated()) == pytest.approx(mean_weights(chip), rel=1e-4)
+    assert max(mean_weights(chip.at("1y"))) < 0.6 * max(mean_weights(chip))
+
+
+@pytest.mark.parametrize("name", ["digits_mlp", "digits_cnn"])
+def test_accuracy_is_lost_between_1e_4_and_1e_3(models_dir: Path, name: str) -> None:
+    """The knee that is published for larger networks (CrossSim's manual, CIFAR-10, 1152 rows): resistance of a segment
+    times conductance of the best cell. Measured here, two chips: 99 and 98.5 % at 1e-5, 95.5 and 97.5 % at 1e-4, 17
+    and 24 % at 1e-3."""
     with np.load(models_dir / "digits_test.npz") as data:
-        x, labels = data["input"][:150], data["labels"][:150]
-    right = []
-    for ohm in (0.0, 0.4, 40.0, 400.0):  # of 1 / 25 uS: 0, 1e-5, 1e-3, 1e-2
+        x, labels = data["input"][:200], data["labels"][:200]
+    right = {}
+    for share in (1e-5, 1e-4, 1e-3):
+        ohm = share / 25e-6
         program = xbarc.compile(
-            models_dir / "digits_mlp.onnx",
+            models_dir / f"{name}.onnx",
             calibration=models_dir / "digits_calibration.npz",
             overrides=(f"tile.row_wire={ohm} Ohm", f"tile.column_wire={ohm} Ohm"),
         )
-        found = program.write("generic:programming_independent=0.001", seed=1).run(x)
-        right.append(float(np.mean(next(iter(found.values())).argmax(axis=-1) == labels)))
-    assert right[0] > 0.95
-    assert right[1] > right[0] - 0.02
-    assert right[3] < right[2] <= right[1] + 0.02
-    assert right[3] < 0.7
+        found = [program.write("generic:programming_independent=0.001", seed=seed).run(x) for seed in range(2)]
+        right[share] = np.mean([next(iter(each.values())).argmax(axis=-1) == labels for each in found])
+    assert right[1e-5] > 0.97
+    assert right[1e-5] >= right[1e-4] > right[1e-5] - 0.06
+    assert right[1e-3] < 0.4

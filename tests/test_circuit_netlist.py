@@ -126,8 +126,10 @@ def test_ngspice_finds_the_currents_that_a_netlist_tells(shape: tuple[int, ...])
 @pytest.mark.parametrize("title", ["", "two\nlines"])
 def test_titles_that_are_no_line(title: str) -> None:
     wiring = Wiring(row_wire_ohm=1.0, column_wire_ohm=1.0)
-    with pytest.raises(UsageError, match=r"the title '.*' of a netlist is not one line"):
+    with pytest.raises(UsageError, match=r"the title or note '.*' of a netlist is not one line"):
         spice_netlist(np.ones((1, 1)), np.ones(1), wiring, title=title)
+    with pytest.raises(UsageError, match="is not one line"):
+        spice_netlist(np.ones((1, 1)), np.ones(1), wiring, title=TITLE, notes=["one line", title])
 
 
 def test_a_netlist_has_one_input_vector() -> None:

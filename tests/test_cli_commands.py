@@ -28,6 +28,7 @@ COMMANDS = (
     ["eval"],
     ["report"],
     ["inspect"],
+    ["export"],
     ["hardware", "list"],
     ["hardware", "show"],
     ["hardware", "new"],

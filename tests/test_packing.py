@@ -19,6 +19,7 @@ from xbarc.hardware.load import load_hardware
 from xbarc.ir.partition import logical_tiles
 from xbarc.ir.pieces import ALL, whole_blocks
 from xbarc.ir.reads import take_turns
+from xbarc.passes.packing import dense
 from xbarc.passes.packing.bounds import area_bound, dual_feasible, parallel_bound, uncut_bound
 from xbarc.passes.packing.matrices import Matrix, Tile, all_blocks, unpacked_tiles
 from xbarc.passes.packing.pack import MODES, SCOPES, Mode, Scope, pack, tiles_of
@@ -217,6 +218,23 @@ def test_slices_of_a_narrow_block_lie_side_by_side() -> None:
         assert table["turn"].max() == 0
         assert [len(np.unique(table["tile"][table["copy"] == copy])) for copy in (0, 1)] == [1, 1]
         assert tiles_of([table]) == 2
+
+
+def test_dense_tries_no_room_that_is_too_narrow_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many blocks that may not be cut, of which each tile takes one beside a rest of columns."""
+    tried: list[int] = []
+    fitting = dense._Strips.fitting
+
+    def counted(strips: dense._Strips, start: int, room: int) -> int:
+        tried.append(room)
+        return fitting(strips, start, room)
+
+    monkeypatch.setattr(dense._Strips, "fitting", counted)
+    cut = split(groups=1, rows=8, columns=9, most_rows=8, most_columns=9)
+    blocks = whole_blocks(cut, copies=200, slices=1, sides=(ALL,), columns_a_column=1)
+    (table,) = pack([blocks], Tile(8, 16), scope="network", mode="dense", cuttable=[False])
+    assert tiles_of([table]) == 200
+    assert len(tried) <= 10 * 200
 
 
 def test_nothing_is_packed_into_no_tiles() -> None:

@@ -187,6 +187,10 @@ def test_copies_for_a_throughput() -> None:
     assert [copies(text) for text in ("60 k/s", "62.5k/s", "63 k/s", "125 k/s", "126 k/s")] == [1, 1, 2, 2, 3]
     # Half of the rows at once: two reads a window.
     assert copies("62.5 k/s", "tile.rows=6", "tile.active_rows=3") == 2
+    # 1000 windows of 1 us are 1 ms, in whatever way that is rounded.
+    long = network([node("Conv", ["x", "w"], "y")], {"x": ["N", 2, 1002]}, {"w": numbers(3, 2, 3)})
+    (layer,) = layers(xbarc.compile(long, overrides=timed, replicate="1 k/s").graph)
+    assert layer.read.copies == 1
     program = xbarc.compile(model, overrides=(*timed, "chip.tiles=2"), replicate="200 k/s")
     (warning,) = [text for text in program.report().warnings if "a second" in text]
     assert warning == "200 k inferences a second were asked for, 125 k are reached"

@@ -195,6 +195,24 @@ def test_a_loop_takes_its_steps_one_after_the_other() -> None:
     assert [(span.start, span.end) for span in found.spans.values()] == [(0, 6)]
 
 
+def test_copies_in_a_loop_take_turns_at_its_steps() -> None:
+    """Over many inferences, no copy is read more often than another."""
+    program = xbarc.compile(repeated(6), overrides=["chip.tiles=3"], calibration=numbers(3, 4), replicate=2)
+    loads = program.tile_map().schedule.tiles
+    assert [(load.reads, load.busy) for load in loads] == [(2, 1.0)] * 3
+    assert program.report().schedule.interval == 2
+
+
+def test_layers_on_the_same_cells_each_count_their_own_reads() -> None:
+    """Signed codes of 8 bits are 14 digits in two phases, those of 8 bits behind the ``Relu`` 8."""
+    nodes = [node("MatMul", ["x", "w"], "a"), node("Relu", ["a"], "b"), node("MatMul", ["b", "w"], "y")]
+    model = network(nodes, {"x": ("N", 4)}, {"w": numbers(4, 4)})
+    found = made(model, "none", "input.mode=bit-serial", "input.sign=phases", "dac.bits=8")
+    assert (found.interval, found.latency) == (22, 22)
+    # One layer on each of two copies: the slower sets the pace.
+    assert made(model, 1, "input.mode=bit-serial", "input.sign=phases", "dac.bits=8").interval == 14
+
+
 def test_unknown_sizes_have_no_schedule() -> None:
     model = network(
         [node("Conv", ["x", "a"], "y")], {"x": ("N", 2, "H", "W")}, {"a": numbers(3, 2, 3, 3)}, output_ranks={"y": 4}

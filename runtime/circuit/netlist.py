@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -11,7 +11,9 @@ from xbarc.runtime.circuit.exact import solve_exact
 from xbarc.runtime.circuit.wiring import Wiring, as_planes
 
 
-def spice_netlist(conductances: np.ndarray, voltages: np.ndarray, wiring: Wiring, *, title: str) -> str:
+def spice_netlist(
+    conductances: np.ndarray, voltages: np.ndarray, wiring: Wiring, *, title: str, notes: Sequence[str] = ()
+) -> str:
     """The circuit of a tile (:mod:`xbarc.runtime.circuit.wiring`) and one input vector, as ngspice reads it.
 
     ``ngspice -b FILE`` finds the operating point and prints the current into each column's virtual ground, in amperes:
@@ -24,20 +26,22 @@ def spice_netlist(conductances: np.ndarray, voltages: np.ndarray, wiring: Wiring
         voltages: of the drivers, ``(rows,)``.
         wiring: of the tile.
         title: first line of the netlist, and one line.
+        notes: further lines, as comments.
 
     Raises:
-        UsageError: conductances or voltages of a wrong shape, or that are none; a title of several lines.
+        UsageError: conductances or voltages of a wrong shape, or that are none; a title or note of several lines.
         HardwareError: resistances out of all proportion to the cells.
     """
-    if len(title.splitlines()) != 1:
-        raise UsageError(f"the title {title!r} of a netlist is not one line", fix="give a title of one line")
+    for line in (title, *notes):
+        if len(line.splitlines()) != 1:
+            raise UsageError(f"the title or note {line!r} of a netlist is not one line", fix="give one line")
     inputs = np.asarray(voltages, dtype=np.float64)
     cells = as_planes(conductances, wiring)
     expected = solve_exact(cells, inputs[np.newaxis], wiring).currents[0]
-    return "\n".join(_lines(cells, inputs, wiring, expected, title)) + "\n"
+    return "\n".join([title, *(f"* {note}" for note in notes), *_lines(cells, inputs, wiring, expected), ""])
 
 
-def _lines(cells: np.ndarray, inputs: np.ndarray, wiring: Wiring, expected: np.ndarray, title: str) -> Iterator[str]:
+def _lines(cells: np.ndarray, inputs: np.ndarray, wiring: Wiring, expected: np.ndarray) -> Iterator[str]:
     planes, rows, columns = cells.shape
 
     def on_row(row: int, column: int) -> str:
@@ -54,7 +58,6 @@ def _lines(cells: np.ndarray, inputs: np.ndarray, wiring: Wiring, expected: np.n
         if one != other:
             yield f"R{name} {one} {other} {ohm:.17g}"
 
-    yield title
     yield f"* {rows} rows, {columns} columns, {planes} cells a site. Ohms, of wires those of a segment:"
     yield f"* row wire {wiring.row_wire_ohm:g}, column wire {wiring.column_wire_ohm:g},"
     yield f"* source {wiring.source_ohm:g}, sense {wiring.sense_ohm:g}"

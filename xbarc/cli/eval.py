@@ -11,11 +11,13 @@ from xbarc.cli.options import (
     DeviceOption,
     FaultsOption,
     InferenceTimeOption,
+    IrDropOption,
     JsonOption,
     ProgramArgument,
     ReadNoiseOption,
     ThreadsOption,
     has_chips,
+    wants_ir_drop,
 )
 
 EVAL_EXAMPLE: Final = "xbarc eval net.xbar.onnx --data test.npz --device pcm --chips 10 --times 0,1y"
@@ -66,6 +68,7 @@ def evaluate(
     ] = None,
     read_noise: ReadNoiseOption = None,
     inference_time: InferenceTimeOption = None,
+    ir_drop: IrDropOption = None,
     metric: Annotated[
         str,
         typer.Option("--metric", metavar="METRIC", help="top-1, top-K, agreement, mse, snr, or MODULE:FUNCTION."),
@@ -94,6 +97,7 @@ def evaluate(
         compensation=compensation,
         read_noise=read_noise,
         inference_time=inference_time,
+        ir_drop=ir_drop,
     )
     with progress():
         loaded = load(program)
@@ -107,6 +111,7 @@ def evaluate(
             compensated=_COMPENSATED[compensation or "off"],
             read_noise=read_noise or "split",
             inference="1ms" if inference_time is None else inference_time,
+            ir_drop=wants_ir_drop(ir_drop, loaded.hardware),
             threads=threads,
         )
         if written

@@ -21,6 +21,7 @@ from xbarc.cli.device import (
     show_device,
 )
 from xbarc.cli.eval import EVAL_EXAMPLE, evaluate
+from xbarc.cli.export import EXPORT_EXAMPLE, export
 from xbarc.cli.failures import told
 from xbarc.cli.hardware import (
     HARDWARE_LIST_EXAMPLE,
@@ -99,6 +100,7 @@ _add(app, "run", run, RUN_EXAMPLE)
 _add(app, "eval", evaluate, EVAL_EXAMPLE)
 _add(app, "report", report, REPORT_EXAMPLE)
 _add(app, "inspect", inspect, INSPECT_EXAMPLE)
+_add(app, "export", export, EXPORT_EXAMPLE)
 app.add_typer(_hardware, name="hardware")
 _add(_hardware, "list", list_hardware, HARDWARE_LIST_EXAMPLE)
 _add(_hardware, "show", show_hardware, HARDWARE_SHOW_EXAMPLE)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from xbarc.errors import UsageError
+
+if TYPE_CHECKING:
+    from xbarc.hardware.schema import Hardware
 
 ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="An ONNX model.", show_default=False)]
 ProgramArgument = Annotated[
@@ -63,6 +66,10 @@ InferenceTimeOption = Annotated[
         "--inference-time", metavar="TIME", help="How long an inference takes, for --read-noise split; 1ms by default."
     ),
 ]
+IrDropOption = Annotated[
+    Literal["off", "on"] | None,
+    typer.Option("--ir-drop", help="What is lost on the wires of tiles; on by default, where the hardware has any."),
+]
 ThreadsOption = Annotated[
     int | None,
     typer.Option("--threads", metavar="N", min=1, max=256, help="Threads to use; all processors by default."),
@@ -107,3 +114,17 @@ def has_chips(device: str, **given: object) -> bool:
             fix="name another device, as in --device pcm, or leave these options out",
         )
     return False
+
+
+def wants_ir_drop(given: str | None, hardware: Hardware) -> bool:
+    """What ``--ir-drop`` says.
+
+    Raises:
+        UsageError: it is given for hardware whose tiles have no wires.
+    """
+    if given is not None and not hardware.tile.has_wires:
+        raise UsageError(
+            f"no wire of the hardware has any resistance: --ir-drop {given} would change nothing",
+            fix="compile with one, as in --set 'tile.row_wire=2.5 Ohm', or leave the option out",
+        )
+    return given != "off"

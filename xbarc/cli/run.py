@@ -11,11 +11,13 @@ from xbarc.cli.options import (
     DeviceOption,
     FaultsOption,
     InferenceTimeOption,
+    IrDropOption,
     ProgramArgument,
     ReadNoiseOption,
     SeedOption,
     ThreadsOption,
     has_chips,
+    wants_ir_drop,
 )
 
 RUN_EXAMPLE: Final = "xbarc run resnet.xbar.onnx --input images.npz --output scores.npz"
@@ -48,6 +50,7 @@ def run(
     ] = None,
     read_noise: ReadNoiseOption = None,
     inference_time: InferenceTimeOption = None,
+    ir_drop: IrDropOption = None,
     threads: ThreadsOption = None,
 ) -> None:
     """Run a program on inputs, and write its outputs.
@@ -70,6 +73,7 @@ def run(
         compensation=compensation,
         read_noise=read_noise,
         inference_time=inference_time,
+        ir_drop=ir_drop,
     )
     with progress():
         loaded = load(program)
@@ -84,7 +88,9 @@ def run(
             .compensated(compensation == "on")
             .with_read_noise(read_noise or "split")
             .with_inference_time("1ms" if inference_time is None else inference_time)
+            .with_ir_drop(wants_ir_drop(ir_drop, loaded.hardware))
         )
+        chip.prepare(lambda done, of: advance("solving the wires of tiles", done, of))
         if samples is None:
             write_npz(output, [chip.run({})])
         else:

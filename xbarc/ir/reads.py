@@ -12,11 +12,14 @@ apart, would run together. Pieces of other layers may lie anywhere else: they ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from xbarc.ir.layer import Layer
+from xbarc.ir.graph import Graph
+from xbarc.ir.layer import Layer, layers
+from xbarc.ir.repetitions import repeated, repetitions
+from xbarc.ir.work import layer_windows
 
 
 def serial_reads(layer: Layer) -> int:
@@ -30,25 +33,53 @@ def reads_a_window(layer: Layer) -> int:
     return len(layer.digit_weights) * serial_reads(layer)
 
 
-def reads_of_tiles(layer: Layer, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def windows_of_copies(windows: int, copies: int, *, first: int = 0) -> np.ndarray:
+    """How many of so many windows each copy reads, int64: they take turns, and copy ``first`` begins."""
+    found: np.ndarray = windows // copies + ((np.arange(copies) - first) % copies < windows % copies)
+    return found
+
+
+def reads_of_copies(graph: Graph) -> Mapping[str, np.ndarray | None]:
+    """By matrix, how often each copy is read in one of many inferences, int64; ``None`` where windows are not known.
+
+    A read for each digit of the input; serial reads count once. All windows of the layers that share the matrix take
+    its copies in turn, in loops as often as they run.
+    """
+    times = repetitions(graph)
+    found: dict[str, np.ndarray | None] = {}
+    begun: dict[str, int] = {}
+    for layer in layers(graph):
+        matrix, copies = layer.read.matrix, layer.read.copies
+        before = found.get(matrix, np.zeros(copies, dtype=np.int64))
+        windows = repeated(layer_windows(layer), times[layer.dac])
+        if windows is None or before is None:
+            found[matrix] = None
+            continue
+        first = begun.get(matrix, 0)
+        found[matrix] = before + windows_of_copies(windows, copies, first=first) * len(layer.digit_weights)
+        begun[matrix] = (first + windows) % copies
+    return found
+
+
+def reads_of_tiles(layer: Layer, reads: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The tiles of a placed layer, sorted, and how often each is read for it, int64.
 
     Copies work side by side, each at a window of its own, so that those which share a turn share its read.
 
     Args:
         layer: placed.
-        windows: of each copy.
+        reads: of each copy, a read for each digit of the input; serial reads count once.
     """
     pieces = layer.read.pieces
     if pieces is None:
         raise ValueError(f"layer {layer.name!r} is not placed")
     turns, which = np.unique(pieces[["tile", "turn"]], return_inverse=True)
     rounds = np.zeros(len(turns), dtype=np.int64)
-    np.maximum.at(rounds, which, windows[pieces["copy"]])
+    np.maximum.at(rounds, which, reads[pieces["copy"]])
     tiles, which = np.unique(turns["tile"], return_inverse=True)
-    reads = np.zeros(len(tiles), dtype=np.int64)
-    np.add.at(reads, which, rounds * len(layer.digit_weights))
-    return tiles, reads
+    found = np.zeros(len(tiles), dtype=np.int64)
+    np.add.at(found, which, rounds)
+    return tiles, found
 
 
 def take_turns(tables: Sequence[np.ndarray], *, active_rows: int | None) -> None:

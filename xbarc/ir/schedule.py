@@ -7,7 +7,6 @@ Digital operators and the transport between cores take no time here.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,11 +14,10 @@ import numpy as np
 
 from xbarc.ir.graph import Graph
 from xbarc.ir.layer import layers
-from xbarc.ir.reads import reads_a_window
+from xbarc.ir.reads import reads_of_copies, serial_reads
 from xbarc.ir.segments import owners_by_segment
 from xbarc.ir.sharing import shared_tiles
 from xbarc.ir.simulation import Span, Timing, simulate
-from xbarc.ir.work import matrix_windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,7 @@ class Schedule:
     Attributes:
         interval: reads from one inference to the next, layers pipelined; ``None`` where windows are not known. With
             several reload segments, the sum of theirs, which large batches between reloads come to.
-        busy: by matrix, reads of the copy of most windows in one inference; ``None`` where they are not known.
+        busy: by matrix, reads of the copy that is read most in one inference; ``None`` where they are not known.
         latency: reads of one inference alone; ``None`` where windows are not known.
         spans: by layer, in reads; empty where the latency is not known.
         ends: of the reads of windows, by layer outside of bodies; likewise.
@@ -87,13 +85,9 @@ def _intervals(graph: Graph, busy: Mapping[str, int | None]) -> list[int | None]
 
 
 def _busy(graph: Graph) -> dict[str, int | None]:
-    """Layers that share a matrix take turns on its copies; all their windows count the most reads that one takes."""
-    windows, reads, copies = matrix_windows(graph), dict[str, int](), dict[str, int]()
-    for layer in layers(graph):
-        matrix = layer.read.matrix
-        reads[matrix] = max(reads.get(matrix, 0), reads_a_window(layer))
-        copies[matrix] = layer.read.copies
+    """Layers that share a matrix take turns on its copies."""
+    serial = {layer.read.matrix: serial_reads(layer) for layer in layers(graph)}
     return {
-        matrix: None if count is None else math.ceil(count / copies[matrix]) * reads[matrix]
-        for matrix, count in windows.items()
+        matrix: None if reads is None else int(reads.max()) * serial[matrix]
+        for matrix, reads in reads_of_copies(graph).items()
     }

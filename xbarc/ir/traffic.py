@@ -27,6 +27,7 @@ from xbarc.ir.layer import Layer, layer_of, layers
 from xbarc.ir.mesh import PORT, Flow
 from xbarc.ir.operators import Control, Dac, HostOp
 from xbarc.ir.partition import Partition
+from xbarc.ir.reads import windows_of_copies
 from xbarc.ir.repetitions import trips
 from xbarc.ir.sample_loops import SampleAxis
 from xbarc.ir.samples import sample_axes
@@ -90,12 +91,6 @@ def traffic(graph: Graph, *, core_tiles: int, digital_bits: int) -> Traffic:
         if value.producer is not None and value in walk.homes:
             walk.travel(walk.outputs, value.producer.name, value, _AT_PORT, 1)
     return Traffic(tuple(walk.inputs), tuple(walk.sums), tuple(walk.outputs), frozenset(walk.unknown), walk.made)
-
-
-def windows_of_copies(windows: int, copies: int) -> np.ndarray:
-    """How many windows each copy reads, int64: window ``w`` goes to copy ``w % copies``."""
-    found: np.ndarray = windows // copies + (np.arange(copies) < windows % copies)
-    return found
 
 
 def cores_in_order(graph: Graph, *, core_tiles: int) -> np.ndarray:

@@ -17,10 +17,10 @@ from xbarc.ir.mesh import bit_hops_by_operator
 from xbarc.ir.operations import host_operations, is_counted, layer_operations
 from xbarc.ir.operators import HostOp
 from xbarc.ir.pieces import ALL
-from xbarc.ir.reads import reads_of_tiles
+from xbarc.ir.reads import reads_of_tiles, windows_of_copies
 from xbarc.ir.repetitions import repeated, repetitions
 from xbarc.ir.samples import sample_axes
-from xbarc.ir.traffic import Traffic, input_bits, sum_bits, traffic, windows_of_copies
+from xbarc.ir.traffic import Traffic, input_bits, sum_bits, traffic
 from xbarc.ir.work import layer_windows
 
 
@@ -116,7 +116,7 @@ def _layer_counts(
     if pieces is None:
         raise ValueError(f"layer {layer.name!r} is not placed")
     digits = len(layer.digit_weights)
-    of_copies = times * windows_of_copies(each, read.copies)
+    of_copies = windows_of_copies(windows, read.copies)
 
     def total(table: np.ndarray, numbers: np.ndarray) -> int:
         """Over all windows, of a table with a number of things for each window of a copy."""
@@ -131,7 +131,7 @@ def _layer_counts(
     sums_known = layer.name not in found.unknown
     passed_on = round(sum(flow.bits for flow in found.sums if flow.operator == layer.name))
     return Counts(
-        tile_reads=int(reads_of_tiles(layer, of_copies)[1].sum()),
+        tile_reads=int(reads_of_tiles(layer, digits * of_copies)[1].sum()),
         dac_conversions=digits * total(driven, driven["rows"]),
         adc_conversions=conversions,
         shift_adds=conversions if codes_an_output(layer) > 1 else 0,

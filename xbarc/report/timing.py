@@ -26,10 +26,11 @@ from xbarc.ir.layer import Layer, layers
 from xbarc.ir.mesh import Flow, Mesh, busiest_link, farthest
 from xbarc.ir.operations import host_operations, layer_operations
 from xbarc.ir.operators import HostOp
+from xbarc.ir.reads import windows_of_copies
 from xbarc.ir.repetitions import repetitions
 from xbarc.ir.samples import sample_axes
 from xbarc.ir.simulation import Leg, Timing
-from xbarc.ir.traffic import Home, Traffic, windows_of_copies
+from xbarc.ir.traffic import Home, Traffic
 from xbarc.ir.work import layer_windows
 from xbarc.report.counts import codes_an_output, piece_columns
 
@@ -164,7 +165,7 @@ def _unit(graph: Graph, hardware: Hardware, found: Traffic, *, shift_add: float,
 
         by_layer[layer.name] = max(in_cores(np.ones(copies)).values())
         if windows is not None and repeats is not None:
-            for core, seconds in in_cores(windows_of_copies(windows, copies) * repeats).items():
+            for core, seconds in in_cores(windows_of_copies(windows * repeats, copies)).items():
                 by_core[core] += seconds
     for operator, repeats in times.items():
         if isinstance(operator, HostOp) and operator in found.homes:
