@@ -47,14 +47,20 @@ class Cells:
     """One layer's cells as they were programmed.
 
     Attributes:
-        programmed: ``(S, P, D, R, C)`` float32 siemens, at the device's reference moment.
+        programmed: ``(S, P, D, R, C)`` float32 siemens, at the device's reference moment, as if no cell were faulty.
         nu: drift exponents of the same shape.
-        stuck: which cells hold what they do, an end of the range or nothing, exactly and for ever; ``None``: none can.
+        held: what faulty cells hold exactly and for ever, an end of the range or nothing, float32 siemens of the same
+            shape; NaN where a cell is not faulty; ``None``: none can be.
     """
 
     programmed: np.ndarray
     nu: np.ndarray
-    stuck: np.ndarray | None
+    held: np.ndarray | None
+
+    @property
+    def stuck(self) -> np.ndarray | None:
+        """Which cells are faulty; ``None``: none can be."""
+        return None if self.held is None else ~np.isnan(self.held)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +129,10 @@ def write_cells(
     faulty = faulty_cells(layer, device, faults, seed=seed)
     if faulty is None:
         return Cells(programmed, nu, None)
-    for which, held in ((faulty.at_gmin, span.g_min), (faulty.at_gmax, span.g_max), (faulty.dead, 0.0)):
-        programmed[which], nu[which] = held, 0.0
-    return Cells(programmed, nu, faulty.at_gmin | faulty.at_gmax | faulty.dead)
+    held = np.full(target.shape, np.nan, dtype=np.float32)
+    for which, siemens in ((faulty.at_gmin, span.g_min), (faulty.at_gmax, span.g_max), (faulty.dead, 0.0)):
+        held[which] = siemens
+    return Cells(programmed, nu, held)
 
 
 def find_cells(
@@ -164,10 +171,11 @@ def find_cells(
         deviates *= slow
         actual = np.maximum(drifted + deviates, np.float32(0.0))
     variance = np.square(fast / span.step) if np.any(fast) else None
-    if cells.stuck is not None:
-        actual = np.where(cells.stuck, cells.programmed, actual)
+    if cells.held is not None:
+        faulty = ~np.isnan(cells.held)
+        actual = np.where(faulty, cells.held, actual)
         if variance is not None:
-            variance[cells.stuck] = 0.0
+            variance[faulty] = 0.0
     return FoundCells(actual, variance)
 
 

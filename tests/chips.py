@@ -10,7 +10,7 @@ import numpy as np
 from networks import network, node
 
 import xbarc
-from xbarc.api.writing import read_chip
+from xbarc.api.reading import read_chip
 from xbarc.ir.layer import Layer, layers
 from xbarc.runtime.layer_plan import LayerNoise
 

@@ -26,8 +26,8 @@ def held(program: xbarc.Program, chip: xbarc.Chip) -> tuple[np.ndarray, np.ndarr
     """Which cells are stuck at the lower end of the range, and which at the upper end."""
     hardware, cells = program.hardware, chip.written.cells["y"]
     low, high = (np.float32(end) for end in (hardware.cell.g_min, hardware.cell.g_max))
-    assert np.isin(cells.programmed[cells.stuck], [low, high]).all()
-    return cells.stuck & (cells.programmed == low), cells.stuck & (cells.programmed == high)
+    assert np.isin(cells.held[cells.stuck], [low, high]).all()
+    return cells.held == low, cells.held == high
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

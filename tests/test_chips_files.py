@@ -121,10 +121,10 @@ DAMAGE = {
     "no facts": (lacking("facts"), "this is no saved chip"),
     "lacks programmed": (lacking("0.programmed"), "damaged: it lacks '0.programmed'"),
     "lacks nu": (lacking("0.nu"), "damaged: it lacks '0.nu'"),
-    "lacks stuck": (lacking("0.stuck"), "damaged: it lacks '0.stuck'"),
+    "lacks held": (lacking("0.held"), "damaged: it lacks '0.held'"),
     "shape": (instead("0.nu", lambda nu: nu[..., :-1]), r"damaged: '0.nu' is float32 .* expected float32"),
     "type": (instead("0.programmed", lambda g: g.astype(np.float64)), "damaged: '0.programmed' is float64"),
-    "type of stuck": (instead("0.stuck", lambda stuck: stuck.astype(np.float32)), "damaged: '0.stuck' is float32"),
+    "type of held": (instead("0.held", lambda held: held.astype(np.float64)), "damaged: '0.held' is float64"),
     "not a number": (instead("0.programmed", lambda g: g * np.float32(np.nan)), "'0.programmed' holds numbers that no"),
     "infinite": (instead("0.nu", lambda nu: nu + np.float32(np.inf)), "'0.nu' holds numbers that no cell has"),
     "negative": (instead("0.programmed", lambda g: -g), "'0.programmed' holds numbers that no cell has"),
@@ -153,7 +153,7 @@ def test_damage_is_named(program: xbarc.Program, kind: str, tmp_path: Path) -> N
     program.write(f"pcm:{STUCK}", seed=1).save(path)
     with np.load(path) as saved:
         arrays = dict(saved)
-    assert set(arrays) == {"facts", "0.programmed", "0.nu", "0.stuck"}
+    assert set(arrays) == {"facts", "0.programmed", "0.nu", "0.held"}
     damage(arrays)
     np.savez(path, **arrays)
     with pytest.raises(DataError, match=message) as caught:

@@ -214,7 +214,7 @@ def test_faults_stay_with_the_silicon_while_weights_move() -> None:
     assert np.array_equal(second["b"].stuck[..., :12, :], first["a"].stuck[..., :12, :])
     assert not np.array_equal(second["b"].stuck, first["b"].stuck)
     stuck = second["b"].stuck[..., :12, :]
-    assert np.array_equal(second["b"].programmed[..., :12, :][stuck], first["a"].programmed[..., :12, :][stuck])
+    assert np.array_equal(second["b"].held[..., :12, :][stuck], first["a"].held[..., :12, :][stuck])
 
 
 def test_the_variance_of_reads_adds_up_exactly() -> None:

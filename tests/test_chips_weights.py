@@ -10,7 +10,8 @@ import pytest
 from chips import FINE_GRID, G_MAX, Comparisons, cells_of, product
 
 import xbarc
-from xbarc.api.writing import Reading, Written, read_chip
+from xbarc.api.reading import Reading, read_chip
+from xbarc.api.writing import Written
 from xbarc.ir.layer import layers
 from xbarc.runtime.cells import Cells
 

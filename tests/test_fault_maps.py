@@ -39,10 +39,10 @@ def held(program: xbarc.Program, chip: xbarc.Chip) -> dict[Cell, float]:
     assert chip.written is not None
     (layer,) = layers(program.graph)
     cells = chip.written.cells["y"]
-    if cells.stuck is None:
+    if cells.stuck is None or cells.held is None:
         return {}
     return {
-        place: round(float(cells.programmed[tuple(level)]) * 1e6, 3)
+        place: round(float(cells.held[tuple(level)]) * 1e6, 3)
         for place, (copy, *level) in cells_of(layer, program.hardware)
         if copy == 0 and cells.stuck[tuple(level)]
     }

@@ -7,23 +7,24 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 import onnx
 
 from xbarc.api.chip_files import save_cells
 from xbarc.api.data import Samples, samples_from_arrays
-from xbarc.api.evaluation import DataLike, Network, Progress, Tell, compare, layer_snr_db, part_of, samples_of
+from xbarc.api.evaluation import DataLike, Network, Progress, Tell, layer_snr_db
 from xbarc.api.feeding import feeds_of
+from xbarc.api.judging import Chips, evaluate_chips
 from xbarc.api.machines import batch_size, build_machine
-from xbarc.api.metrics import Metric, parse_metric
+from xbarc.api.metrics import Metric
 from xbarc.api.model_files import save_program
-from xbarc.api.reference import open_reference
+from xbarc.api.reading import Reading, check_reading, read_chip
 from xbarc.api.setting import Setting
 from xbarc.api.source import ModelLike
 from xbarc.api.times import seconds_of
-from xbarc.api.writing import Reading, Written, beside_cells, check_reading, digest, read_chip
+from xbarc.api.writing import Written, beside_cells
 from xbarc.devices.catalogue import device_text
 from xbarc.devices.device import Device, ReadNoise
 from xbarc.devices.faults import stored_faults
@@ -35,20 +36,11 @@ from xbarc.ir.naming import unique_names
 from xbarc.ir.samples import outputs_join
 from xbarc.onnx_io.program import StoredProgram, write_program
 from xbarc.report.evaluation import ChipFigure, Evaluation, Figure
-from xbarc.runtime.host import HostModel
 from xbarc.runtime.layer_plan import LayerNoise
 from xbarc.runtime.layer_run import Place
 from xbarc.runtime.machine import Machine
 from xbarc.runtime.tiles import TilesSolved
 from xbarc.units import format_duration
-
-
-class Chips(Protocol):
-    """Chips of a known number: a list, or a series that makes one after the other."""
-
-    def __len__(self) -> int: ...
-
-    def __iter__(self) -> Iterator[Chip]: ...
 
 
 class Chip:
@@ -236,7 +228,7 @@ class Chip:
             DataError: as :meth:`run_batch`.
         """
         feeds = feeds_of(inputs, self.setting.specs)
-        return self._layer_snr(feeds, Chip(self.setting)._layer_outputs(feeds))
+        return self.snr_against(feeds, Chip(self.setting).layer_outputs(feeds))
 
     def evaluate(
         self,
@@ -267,78 +259,17 @@ class Chip:
             ModelError: a reference that cannot be read, or is another network.
             UsageError: an unknown metric or output, or an ideal chip among ``chips``.
         """
-        judge = parse_metric(metric) if isinstance(metric, str) else metric
-        setting = self.setting
-        samples = samples_of(inputs, labels, setting.specs, judge)
-        chosen = self._output(output)
-        names = [spec.name for spec in setting.specs]
-        source, reason = open_reference(reference, setting.origin, inputs=names, output=chosen, threads=setting.threads)
-        floating_network = None if source is None else _network(source, chosen)
-        ideal = self if self.written is None else Chip(setting)
-        written = chips or ([self] if self.written is not None else [])
-        if written and isinstance(inputs, Iterator):
-            raise DataError(
-                "an iterator gives its batches once, and they are read again for every chip",
-                fix="pass arrays, or a list of batches",
-            )
-        if isinstance(written, list | tuple):
-            for chip in written:
-                self._refuse_stranger(chip)
-            if len({(chip._seed, chip.written and chip.written.faults, chip.reading) for chip in written}) < len(
-                written
-            ):
-                raise UsageError("a chip is given twice", fix="give every chip and time once: each counts once")
-        figures, floating, count = compare(
-            {"quantized": self._without_tiles(chosen), "ideal": ideal._network(chosen)},
-            floating_network,
-            samples,
-            judge,
-            batch_size=self._batch_size,
-            progress=part_of(progress, "ideal device", 0, 1 + len(written)),
+        ideal = self if self.written is None else Chip(self.setting)
+        return evaluate_chips(
+            ideal,
+            inputs,
+            labels,
+            chips=chips or ([self] if self.written is not None else []),
+            metric=metric,
+            output=output,
+            reference=reference,
+            progress=progress,
         )
-        if floating is None:
-            floating = Figure(None, reason)
-        elif judge.needs_reference:
-            floating = Figure(None, f"the float network is itself the reference of {judge.name}")
-        first = next(samples.batches(min(self._batch_size or count, _SNR_SAMPLES))) if written else {}
-        wanted = ideal._layer_outputs(first) if written else []
-
-        def judged(number: int, chip: Chip) -> ChipFigure:
-            self._refuse_stranger(chip)
-            tell = part_of(progress, chip._words(), number, 1 + len(written))
-            chip.prepare(None if progress is None else _wires_told(progress, chip._words(), number, 1 + len(written)))
-            ratios = chip._layer_snr(first, wanted)
-            results, _, _ = compare(
-                {"chip": chip._network(chosen)},
-                floating_network,
-                samples,
-                judge,
-                batch_size=self._batch_size,
-                progress=tell,
-            )
-            return chip._figure(results["chip"], ratios)
-
-        # Not a loop: its variable would keep one chip in memory while the next is written.
-        found = tuple(map(judged, range(1, 1 + len(written)), written))
-        return Evaluation(
-            metric=judge.name,
-            unit=judge.unit,
-            is_share=judge.is_share,
-            output=chosen,
-            samples=count,
-            float=floating,
-            quantized=figures["quantized"],
-            ideal=figures["ideal"],
-            calibrated=setting.calibrated,
-            chips=found,
-            snr_samples=samples.size_of(first) if first else 0,
-        )
-
-    def _refuse_stranger(self, chip: Chip) -> None:
-        """Chips of another program have nothing to do with this one's figures."""
-        own, other = self.setting, chip.setting
-        if other.graph is not own.graph and digest(other.graph, other.hardware) != digest(own.graph, own.hardware):
-            raise UsageError("a chip was written with another program", fix="evaluate each program's chips by itself")
 
     def _run(self, feeds: Mapping[str, Any], place: Place) -> dict[str, Any]:
         machine, fetched = self._machine
@@ -367,7 +298,12 @@ class Chip:
         return type(self)(self.setting, self.written, dataclasses.replace(self.reading, **changes))
 
     @property
-    def _seed(self) -> int:
+    def seed(self) -> int:
+        """That it was drawn from.
+
+        Raises:
+            UsageError: the ideal device has none.
+        """
         if self.written is None:
             raise UsageError("the ideal device has no chips to tell apart", fix="write on another device")
         return self.written.seed
@@ -377,65 +313,43 @@ class Chip:
         """The reading as plain data."""
         return {**dataclasses.asdict(self.reading), "ir_drop": self.ir_drop}
 
-    def _words(self) -> str:
+    @property
+    def words(self) -> str:
+        """What it is called while something is done with it."""
         compensated = ", compensated" if self.reading.compensated else ""
-        return f"chip {self._seed} at {format_duration(self.reading.time_s)}{compensated}"
+        return f"chip {self.seed} at {format_duration(self.reading.time_s)}{compensated}"
 
-    def _figure(self, figure: Figure, snr: dict[str, float]) -> ChipFigure:
+    def figure_of(self, figure: Figure, snr: dict[str, float]) -> ChipFigure:
+        """A figure that was measured on it, with all that it depends on."""
         return ChipFigure(
             device=device_text(self.device),
             t0_s=self.device.t0_s,
             **self._facts,
             **beside_cells(self.setting.hardware, self.written),
-            seed=self._seed,
+            seed=self.seed,
             figure=figure,
             layer_snr_db=snr,
         )
 
-    def _network(self, output: str) -> Network:
+    def network(self, output: str) -> Network:
+        """What an evaluation runs for one output."""
         return lambda batch, first: self._run(batch, Place(first))[output]
 
-    def _without_tiles(self, output: str) -> Network:
-        """The program's quantisation alone."""
-        machine, fetched = build_machine(self.setting.graph, convert_outputs=False, threads=self.setting.threads)
-        name = fetched[self.setting.graph.output_names.index(output)]
-        return lambda batch, first: machine.run(batch)[name]
-
-    def _layer_outputs(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    def layer_outputs(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Each layer's output as one flat array; of layers in loops, all that they made, one after the other."""
         graph, noise = self._cells
         names = unique_names(graph)
         seen: dict[str, list[np.ndarray]] = {names[layer.output]: [] for layer in layers(graph)}
         machine, _ = build_machine(graph, noise=noise, threads=self.setting.threads)
-        machine.run(inputs, values={name: _collect(pieces) for name, pieces in seen.items()})
+        machine.run(feeds, values={name: _collect(pieces) for name, pieces in seen.items()})
         return [np.concatenate(pieces) if pieces else np.zeros(0, np.float32) for pieces in seen.values()]
 
-    def _layer_snr(self, inputs: Mapping[str, np.ndarray], wanted: list[np.ndarray]) -> dict[str, float]:
-        """By the outputs that the ideal device gives for these inputs."""
-        found = zip(layers(self.setting.graph), wanted, self._layer_outputs(inputs), strict=True)
+    def snr_against(self, feeds: Mapping[str, np.ndarray], wanted: list[np.ndarray]) -> dict[str, float]:
+        """Signal-to-noise ratio of each layer's output against what :meth:`layer_outputs` of another chip gave."""
+        found = zip(layers(self.setting.graph), wanted, self.layer_outputs(feeds), strict=True)
         # A loop may run more or fewer times on a chip than on the ideal device: what both did is compared.
         return {layer.name: layer_snr_db(ideal[: actual.size], actual[: ideal.size]) for layer, ideal, actual in found}
-
-    def _output(self, name: str | None) -> str:
-        names = self.setting.graph.output_names
-        if name is None:
-            return names[0]
-        if name not in names:
-            raise UsageError(f"the program has no output {name!r}", fix=f"its outputs are {', '.join(names)}")
-        return name
-
-
-#: Samples that signal-to-noise ratios are measured on.
-_SNR_SAMPLES = 64
-
-
-def _wires_told(tell: Tell, doing: str, number: int, parts: int) -> TilesSolved:
-    return lambda done, of: tell(f"{doing}: wires of {done} of {of} tiles", number, parts)
 
 
 def _collect(pieces: list[np.ndarray]) -> Callable[[np.ndarray], None]:
     return lambda array: pieces.append(array.reshape(-1))
-
-
-def _network(model: HostModel, output: str) -> Network:
-    return lambda batch, first: model.run(batch, [output])[0]

@@ -44,8 +44,8 @@ def save_cells(path: _Path, graph: Graph, hardware: Hardware, written: Written) 
         cells = written.cells[layer.read.matrix]
         arrays[f"{number}.programmed"] = cells.programmed
         arrays[f"{number}.nu"] = cells.nu
-        if cells.stuck is not None:
-            arrays[f"{number}.stuck"] = cells.stuck.astype(np.uint8)
+        if cells.held is not None:
+            arrays[f"{number}.held"] = cells.held
     write_npz(path, [arrays])
 
 
@@ -66,7 +66,7 @@ def load_cells(path: _Path, graph: Graph, hardware: Hardware) -> Written:
     device = _device(path, facts)
     faults = _faults(path, facts)
     drawn = device.stuck_at_gmin, device.stuck_at_gmax, device.dead_rows, device.dead_columns
-    stuck = faults is not None or any(drawn)
+    faulty = faults is not None or any(drawn)
     return Written(
         device,
         facts["seed"],
@@ -74,7 +74,7 @@ def load_cells(path: _Path, graph: Graph, hardware: Hardware) -> Written:
             layer.read.matrix: Cells(
                 programmed=_array(path, names, f"{number}.programmed", layer, np.float32),
                 nu=_array(path, names, f"{number}.nu", layer, np.float32),
-                stuck=_array(path, names, f"{number}.stuck", layer, np.uint8).astype(bool) if stuck else None,
+                held=_array(path, names, f"{number}.held", layer, np.float32, gaps=True) if faulty else None,
             )
             for number, layer in enumerate(_matrices(graph))
         },
@@ -121,13 +121,16 @@ def _faults(path: _Path, facts: dict[str, Any]) -> FaultMap | None:
         raise _damaged(path, "its map of faults cannot be read") from error
 
 
-def _array(path: _Path, names: list[str], name: str, layer: Layer, dtype: type[np.generic]) -> np.ndarray:
+def _array(
+    path: _Path, names: list[str], name: str, layer: Layer, dtype: type[np.generic], *, gaps: bool = False
+) -> np.ndarray:
     if name not in names:
         raise _damaged(path, f"it lacks {name!r}")
     array, shape = read_array(path, name), layer.read.levels.shape
     if array.shape != shape or array.dtype != dtype:
         raise _damaged(path, f"{name!r} is {array.dtype} {array.shape}, expected {np.dtype(dtype)} {shape}")
-    if not np.all(np.isfinite(array)) or np.any(array < 0):
+    numbers = array[~np.isnan(array)] if gaps else array
+    if not np.all(np.isfinite(numbers)) or np.any(numbers < 0):
         raise _damaged(path, f"{name!r} holds numbers that no cell has")
     return array
 

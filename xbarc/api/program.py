@@ -14,13 +14,14 @@ from xbarc.api.chip import Chip
 from xbarc.api.chip_files import load_cells
 from xbarc.api.machines import default_threads
 from xbarc.api.model_files import save_program
+from xbarc.api.reading import Reading
 from xbarc.api.reference import Origin
 from xbarc.api.series import ChipSeries
 from xbarc.api.setting import Setting
 from xbarc.api.source import input_specs, read_bare
 from xbarc.api.specs import InputSpec
 from xbarc.api.times import seconds_of
-from xbarc.api.writing import Reading, check_seed, write_chip
+from xbarc.api.writing import check_seed, write_chip
 from xbarc.devices.catalogue import find_device
 from xbarc.devices.faults import FaultMap, load_faults
 from xbarc.devices.ideal import IdealDevice

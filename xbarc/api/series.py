@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from xbarc.api.chip import Chip
+from xbarc.api.reading import Reading, check_reading
 from xbarc.api.setting import Setting
-from xbarc.api.writing import Reading, check_faults, check_reading, check_seed, write_chip
+from xbarc.api.writing import check_faults, check_seed, write_chip
 from xbarc.devices.device import Device
 from xbarc.devices.faults import FaultMap
 from xbarc.devices.ideal import IdealDevice

@@ -8,7 +8,8 @@ import numpy as np
 
 from xbarc.api.chip import Chip
 from xbarc.api.files import array_names, read_array
-from xbarc.api.writing import actual_cells, conductances, tile_shape, wiring
+from xbarc.api.reading import actual_cells
+from xbarc.api.writing import conductances, tile_shape, wiring
 from xbarc.devices.catalogue import device_text
 from xbarc.errors import DataError, UsageError
 from xbarc.hardware.schema import Hardware
