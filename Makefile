@@ -15,7 +15,7 @@ SOURCES := pyproject.toml README.md LICENSE $(shell find xbarc passes runtime -n
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long test-onnx check bench bench-large models exported clean
+.PHONY: help demo test test-long test-onnx check bench trends bench-large models exported clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1@\2/p' Makefile | awk -F@ '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -46,6 +46,9 @@ check: $(VENV)/.installed-dev  ## lint, format and types
 bench: $(VENV)/.installed  ## time per sample beside onnxruntime; time of compiling ResNet-50 and VGG-16, pass by pass
 	@$(VENV)/bin/python benchmarks/run.py
 	@$(VENV)/bin/python benchmarks/mapping.py
+
+trends: $(VENV)/.installed  ## measure the published trends of docs/trends.md anew, with its figures; ten minutes
+	@$(VENV)/bin/python benchmarks/trends.py --output build/trends
 
 bench-large: $(VENV)/.installed  ## memory and time of compiling large models; takes 4 GB of disk for a while
 	@$(VENV)/bin/python benchmarks/large.py

@@ -22,7 +22,8 @@ from rich.table import Table
 from xbarc.devices.switching.electrochemical import CurrentDrive, ElectrochemicalCell, VoltageDrive
 from xbarc.devices.switching.model import SwitchingModel
 from xbarc.devices.switching.presets import SWITCHING
-from xbarc.report.writing import WriteCosts, WriteReport, write_report
+from xbarc.report.writing import WriteReport, write_report
+from xbarc.runtime.programming import WriteCosts
 from xbarc.runtime.write_verify import Procedure, write_cells_verified
 from xbarc.units import format_duration, format_quantity
 

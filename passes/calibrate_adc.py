@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from xbarc.errors import InternalError
 from xbarc.hardware.tables import Adc as AdcDescription
 from xbarc.ir.conversions import ReadConversions
 from xbarc.ir.executor import Batch, Executor, ReadIndex
@@ -48,30 +49,67 @@ class CalibrateAdc:
 
     def run(self, graph: Graph) -> None:
         found = layers(graph)
-        seen = {layer.name: _Seen(layer, self.adc) for layer in found if layer.adc.codes is not None}
+        seen = {layer.name: SeenCurrents(layer, self.adc) for layer in found if layer.adc.codes is not None}
         meters = InputMeters(found)
         if seen or meters.visitors:
             visitors = {layer.read.result: seen[layer.name].add for layer in found if layer.name in seen}
             self.executor.observe(graph, self.batches, meters.visitors, currents=visitors)
             meters.settle()
         for layer in found:
-            codes = layer.adc.codes
-            if codes is None:
-                layer.adc.range = CurrentRange(1.0, "unlimited resolution", None, None, True)
+            if layer.name in seen:
+                set_range(layer, seen[layer.name].range(measured=self.measured))
             else:
-                layer.adc.range = self._range(layer, codes, seen[layer.name])
-            layer.rescale.scale = (layer.rescale.unit_scale * layer.adc.range.lsb).astype(np.float32)
-            if layer.accumulate.unit_correction is not None:
-                layer.accumulate.correction = _correction(layer, layer.accumulate.unit_correction / layer.adc.range.lsb)
+                set_range(layer, CurrentRange(1.0, "unlimited resolution", None, None, True))
 
-    def _range(self, layer: Layer, codes: CodeRange, sample: _Seen) -> CurrentRange:
-        currents, seen = currents_of(layer), sample.magnitudes
+
+def set_range(layer: Layer, found: CurrentRange) -> None:
+    """Give the ADCs of a layer a range, and the digital unit the numbers that depend on it."""
+    layer.adc.range = found
+    layer.rescale.scale = (layer.rescale.unit_scale * found.lsb).astype(np.float32)
+    if layer.accumulate.unit_correction is not None:
+        layer.accumulate.correction = _correction(layer, layer.accumulate.unit_correction / found.lsb)
+
+
+class SeenCurrents:
+    """What a calibration sample shows of the currents of one layer, and the range that follows.
+
+    Args:
+        layer: with ADCs.
+        adc: bits and range policy.
+    """
+
+    def __init__(self, layer: Layer, adc: AdcDescription) -> None:
+        self._layer = layer
+        self._adc = adc
+        slices, polarities, places = layer.read.levels.shape[:3]
+        self._shape = (slices, polarities if layer.single_ended else 1, places, len(layer.digit_weights))
+        self._conversions = np.zeros(places, dtype=np.int64)
+        # A range that covers every current clips none.
+        covers = adc.range in ("unit", "full-scale")
+        self._magnitudes = Magnitudes(layer.name, parts=0 if covers else math.prod(self._shape))
+        self._covers = covers
+
+    def add(self, read: ReadIndex, currents: np.ndarray) -> None:
+        """Count the currents of one read."""
+        _, _, places, digits = self._shape
+        part = None if self._covers else (read.matrix * places + read.place) * digits + read.digit
+        self._magnitudes.add(currents, part)
+        if read.matrix == read.digit == 0:  # the others convert as many
+            self._conversions[read.place] += currents.size
+
+    def range(self, *, measured: bool) -> CurrentRange:
+        """By the policy; ``measured``: the sample is real data."""
+        layer, seen = self._layer, self._magnitudes
+        codes = layer.adc.codes
+        if codes is None:
+            raise InternalError(f"layer {layer.name!r} has no converters to give a range")
+        currents = currents_of(layer)
         reach = currents.reach
-        least = 0.0 if layer.unquantised else 1.0
-        origin = "calibration sample" if self.measured else "random inputs"
-        match self.adc.range:
+        least = 1.0 if layer.in_whole_units else 0.0
+        origin = "calibration sample" if measured else "random inputs"
+        match self._adc.range:
             case "fixed":
-                lsb, basis = float(self.adc.fixed_lsb or 1.0), "fixed by the hardware"
+                lsb, basis = float(self._adc.fixed_lsb or 1.0), "fixed by the hardware"
             case "unit":
                 lsb = 2.0 ** math.ceil(math.log2(max(reach / codes.high, 1.0)))
                 basis = "whole range, power of two"
@@ -81,13 +119,13 @@ class CalibrateAdc:
                 lsb = max(min(_evenly_spread(layer), reach) / codes.high, least)
                 basis = f"evenly spread input codes, since {NEVER_REACHED} ({origin})"
             case "percentile":
-                lsb = max(seen.percentile(self.adc.percentile) / codes.high, least)
-                basis = f"{self.adc.percentile:g} % of the {origin}"
+                lsb = max(seen.percentile(self._adc.percentile) / codes.high, least)
+                basis = f"{self._adc.percentile:g} % of the {origin}"
             case _:
                 lsb = max(seen.least_squares_limit(codes.high) / codes.high, least)
                 basis = f"least squares over the {origin}"
         lsb = float(np.clip(np.float32(lsb or 1.0), np.finfo(np.float32).tiny, np.finfo(np.float32).max))
-        reads = sample.conversions(currents, codes, lsb)
+        reads = self._reads(currents, codes, lsb)
         return CurrentRange(
             lsb=lsb,
             basis=basis,
@@ -98,33 +136,12 @@ class CalibrateAdc:
             reads=reads,
         )
 
-
-class _Seen:
-    """What the calibration sample shows of the currents of one layer."""
-
-    def __init__(self, layer: Layer, adc: AdcDescription) -> None:
-        slices, polarities, places = layer.read.levels.shape[:3]
-        self._shape = (slices, polarities if layer.single_ended else 1, places, len(layer.digit_weights))
-        self._conversions = np.zeros(places, dtype=np.int64)
-        # A range that covers every current clips none.
-        covers = adc.range in ("unit", "full-scale")
-        self.magnitudes = Magnitudes(layer.name, parts=0 if covers else math.prod(self._shape))
-        self._covers = covers
-
-    def add(self, read: ReadIndex, currents: np.ndarray) -> None:
-        """Count the currents of one read."""
-        _, _, places, digits = self._shape
-        part = None if self._covers else (read.matrix * places + read.place) * digits + read.digit
-        self.magnitudes.add(currents, part)
-        if read.matrix == read.digit == 0:  # the others convert as many
-            self._conversions[read.place] += currents.size
-
-    def conversions(self, currents: Currents, codes: CodeRange, lsb: float) -> ReadConversions:
+    def _reads(self, currents: Currents, codes: CodeRange, lsb: float) -> ReadConversions:
         """What each read would need, and what it clips."""
         bits = lossless_bits(currents, signed=codes.low < 0)
         clipped = np.zeros(math.prod(self._shape), dtype=np.int64)
         if not self._covers:
-            clipped = self.magnitudes.beyond((codes.high + 0.5) * lsb)
+            clipped = self._magnitudes.beyond((codes.high + 0.5) * lsb)
         return ReadConversions(
             shape=self._shape,
             bits=None if bits is None else tuple(bits.reshape(-1).tolist()),

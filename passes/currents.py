@@ -43,7 +43,7 @@ class Currents:
 def currents_of(layer: Layer) -> Currents:
     """The currents of a layer's reads, from the levels of its cells."""
     read = layer.read
-    whole = layer.unquantised is None and read.pedestal.is_integer()
+    whole = layer.in_whole_units and read.pedestal.is_integer()
     slices, polarities, places = read.levels.shape[:3]
     sides = polarities if layer.single_ended else 1
     lowest, highest = np.zeros((2, slices, sides, places))

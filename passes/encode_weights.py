@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -16,8 +15,7 @@ from xbarc.ir.graph import Graph
 from xbarc.ir.operators import Encoding
 from xbarc.ir.scopes import products
 from xbarc.ir.stages import Stage
-
-_EDGE = 256  # rows and columns encoded at a time: intermediate arrays stay in the cache, in whatever order weights lie
+from xbarc.passes.weight_clips import parts, weight_clipping, weight_clips
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,8 @@ class EncodeWeights:
     twos-complement     the sign, then the digits of what is left: ``-(T/2-1) .. T/2-1``
     ==================  ===========================================================================================
 
-    The scale is the largest magnitude of a column (or of the layer) over the largest of these integers.
+    The scale is the largest magnitude of a column (or of the layer) over the largest of these integers; or a smaller
+    one, where the largest weights are clipped (:func:`xbarc.passes.weight_clips.weight_clips`).
     """
 
     name: ClassVar[str] = "encode-weights"
@@ -52,12 +51,8 @@ class EncodeWeights:
             product.encoding = encodings[product.matrix]
 
     def _encode(self, weight: np.ndarray) -> Encoding:
-        peak = np.maximum(weight.max(axis=1), -weight.min(axis=1)).astype(np.float64)
-        if self.weights.scale == "layer":
-            peak = np.broadcast_to(peak.max(), peak.shape)
-        peak = np.where(peak > 0.0, peak, 1.0)
         if self.cell.levels == "unlimited":
-            return self._encode_exactly(weight, peak)
+            return self._encode_exactly(weight)
         levels_of_cell, kind = int(self.cell.levels), self.weights.encoding
         radices = self.weights.radices(levels_of_cell)
         powers = [math.prod(radices[place + 1 :]) for place in range(len(radices))]
@@ -65,12 +60,15 @@ class EncodeWeights:
         paired = self.weights.polarities == 2
         half = 0 if paired else total // 2
         largest = half - 1 if kind == "twos-complement" else total - 1 - half
-        scale = peak / largest
+        peak = weight_clips(weight, self.weights, largest=largest)
+        scale, clipping = peak / largest, weight_clipping(weight, peak, self.weights)
         dtype = np.uint8 if levels_of_cell <= 256 else np.uint16
         levels = np.empty((len(radices), self.weights.polarities, *weight.shape), dtype=dtype)
-        for part in _parts(weight.shape):
+        for part in parts(weight.shape):
             # In the order of the cells, whatever that of the weights: what follows then goes along both.
             quotient = np.divide(weight[part], scale[:, None, :][part[0], :, part[2]], order="C")
+            if clipping is not None:
+                np.clip(quotient, -largest, largest, out=quotient)
             signed = np.rint(quotient, out=quotient).astype(np.int32)
             if paired:
                 planes = [np.maximum(signed, 0), np.maximum(-signed, 0)]
@@ -90,7 +88,7 @@ class EncodeWeights:
         if kind == "twos-complement":
             worth[0] = -worth[0]
         zero = np.array([half // power % radix for power, radix in zip(powers, radices, strict=True)], dtype=dtype)
-        return self._with_references(Encoding(levels, scale.reshape(-1), worth, None), zero)
+        return self._with_references(Encoding(levels, scale.reshape(-1), worth, None, clipping=clipping), zero)
 
     def _with_references(self, encoding: Encoding, zero: np.ndarray) -> Encoding:
         """The encoding with what its reference column holds; ``zero``: the levels of the weight zero."""
@@ -103,14 +101,17 @@ class EncodeWeights:
                 return replace(encoding, zero_levels=zero)
         return encoding
 
-    def _encode_exactly(self, weight: np.ndarray, peak: np.ndarray) -> Encoding:
+    def _encode_exactly(self, weight: np.ndarray) -> Encoding:
         """Targets that are not rounded: levels are shares of the full conductance range."""
         if self.weights.slices != 1:
             raise InternalError("unlimited levels cannot be sliced")
-        kind = self.weights.encoding
+        peak, kind = weight_clips(weight, self.weights, largest=None), self.weights.encoding
+        clipping = weight_clipping(weight, peak, self.weights)
         levels = np.empty((1, self.weights.polarities, *weight.shape))
-        for part in _parts(weight.shape):
+        for part in parts(weight.shape):
             share = np.divide(weight[part], peak[:, None, :][part[0], :, part[2]], order="C")
+            if clipping is not None:
+                np.clip(share, -1.0, 1.0, out=share)
             if kind == "differential":
                 planes = [np.maximum(share, 0.0), np.maximum(-share, 0.0)]
             else:
@@ -118,15 +119,5 @@ class EncodeWeights:
             for polarity, plane in enumerate(planes):
                 levels[(0, polarity, *part)] = plane
         whole = self.weights.polarities == 2
-        encoding = Encoding(levels, (1.0 if whole else 2.0) * peak.reshape(-1), np.ones(1), None)
-        return self._with_references(encoding, np.array([0.5]))
-
-
-def _parts(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice, slice]]:
-    """Pieces of an array ``(groups, rows, columns)``."""
-    groups, rows, columns = shape
-    together = max(1, _EDGE**2 // (rows * columns))
-    for group in range(0, groups, together):
-        for row in range(0, rows, _EDGE):
-            for column in range(0, columns, _EDGE):
-                yield slice(group, group + together), slice(row, row + _EDGE), slice(column, column + _EDGE)
+        scale = (1.0 if whole else 2.0) * peak.reshape(-1)
+        return self._with_references(Encoding(levels, scale, np.ones(1), None, clipping=clipping), np.array([0.5]))

@@ -108,6 +108,7 @@ class InsertConverters:
             grid=None if levels.dtype.kind == "f" else 1.0,
             digits=digits,
             active_rows=hardware.tile.active_rows,
+            clipping=encoding.clipping,
             double=applied is None
             or hardware.cell.levels == "unlimited"
             or not _exact_in_float32(levels, partition, applied, highest=highest, pedestal=pedestal != 0.0),

@@ -101,7 +101,7 @@ def _verify_tile(pieces: np.ndarray, names: Sequence[str], active_rows: int | No
 
 
 def verify_cells(graph: Graph, hardware: Hardware, weights: Mapping[str, np.ndarray]) -> None:
-    """Check that the cells of every layer, decoded block by block, give its weights back.
+    """Check that the cells of every layer, decoded block by block, give its weights back, clipped where it says so.
 
     Args:
         graph: at tile level.
@@ -144,7 +144,9 @@ def _verify_block(
     found = _decode(layer, at)
     expected = np.zeros(found.shape)
     slack = np.zeros(found.shape)  # between groups there is nothing, exactly
-    unlimited = layer.read.levels.dtype.kind == "f"
+    beyond = np.zeros(found.shape[1])
+    unlimited, clipping = layer.read.levels.dtype.kind == "f", layer.read.clipping
+    furthest = 0.0 if clipping is None else clipping.largest_error * (1 + _EXACT)
     # A step of a pair around the middle counts in both cells.
     step = 2.0 if hardware.weights.encoding == "constant-sum" else 1.0
     for number in range(partition.groups_in(diagonal)):
@@ -153,9 +155,12 @@ def _verify_block(
         columns, inner_columns = _common(left, found.shape[1], number * partition.columns, partition.columns)
         expected[rows, columns] = weight[group, inner_rows, inner_columns] / scale[group, inner_columns]
         slack[rows, columns] = _EXACT if unlimited else _HALF * step
+        beyond[columns] = furthest / scale[group, inner_columns]
         held[group, inner_rows, inner_columns] += 1
-    wrong = np.abs(found - expected) > slack
     largest = _largest(hardware)
+    wrong = np.abs(found - expected) > slack + beyond
+    if clipping is not None:
+        wrong |= np.abs(found - np.clip(expected, -largest, largest)) > slack
     if not unlimited:
         wrong |= np.abs(found) > largest
     for row, column in np.argwhere(wrong)[:1]:
@@ -197,10 +202,10 @@ def _common(begin: int, size: int, other: int, other_size: int) -> tuple[slice, 
 
 
 def _largest(hardware: Hardware) -> float:
-    """The largest integer that a weight is encoded as, in what cells decode to; infinite where levels are unlimited."""
+    """The largest integer that a weight is encoded as, in what cells decode to; a share where levels are unlimited."""
     total, kind = magnitude_levels(hardware.weights, hardware.cell), hardware.weights.encoding
     if total == "unlimited":
-        return float("inf")
+        return 1.0 if hardware.weights.polarities == 2 else 0.5
     match kind:
         case "differential":
             return total - 1

@@ -5,26 +5,29 @@ Letters in shapes as in ``xbarc.ir.operators``: ``(S, P, D, R, C)``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from xbarc.devices.device import Device, ReadNoise, fast_read_sigma, slow_read_sigma
 from xbarc.devices.faults import FaultMap
+from xbarc.ir.cell_currents import NonlinearCurrents
 from xbarc.ir.layer import FLOAT32_EXACT, Layer
 from xbarc.ir.operators import CodeRange
 from xbarc.ir.partition import Partition
 from xbarc.random import Key, fill_normals
 from xbarc.runtime.faults import faulty_cells
+from xbarc.runtime.tile_parts import LineOrder
 
 #: A coarser grid would show beside the rounding of targets to levels. In levels.
 _COARSEST_LEVELS = 0.5
 #: A coarser grid would show beside the noise: a tenth of the least programming error of PCM. Over the range of levels.
 _COARSEST_SHARE = 1e-3
 #: Sums that float32 cannot take on so fine a grid are taken in float64 on this one: far above the last bit of float32,
-#: in which conductances are held, so that a cell without error holds its level; far below any noise. Over the range.
-_FINE_SHARE = 2.0**-19
+#: in which conductances are held, so that a cell without error holds its level; far below any noise; and such that
+#: three digits of products in integers hold a cell. Over the range.
+_FINE_SHARE = 2.0**-18
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,11 @@ class Conductances:
     g_min: float
     g_max: float
     step: float
+
+    @property
+    def levels(self) -> float:
+        """How many levels the range spans."""
+        return (self.g_max - self.g_min) / self.step
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +81,14 @@ class CellState:
         double: whether the sums are exact in float64 only.
         fast_variance: float64 variance of what is drawn anew at every read, of that shape, in squared levels; ``None``:
             nothing is.
+        nonlinear: what cells add that are no resistors; ``None``: nothing.
     """
 
     levels: np.ndarray
     grid: float
     double: bool
     fast_variance: np.ndarray | None
+    nonlinear: NonlinearCurrents | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +111,24 @@ class FoundCells:
         """
         if self.fast_variance is None:
             return FoundCells(effective, None)
-        passed = np.ones_like(effective)
+        return FoundCells(effective, self.fast_variance * np.square(self.passed(effective)))
+
+    def passed(self, effective: np.ndarray) -> np.ndarray:
+        """Share of each cell's current that wires leave which leave so many siemens of it."""
+        passed: np.ndarray = np.ones_like(effective)
         np.divide(effective, self.conductances, out=passed, where=self.conductances > 0)
-        return FoundCells(effective, self.fast_variance * np.square(np.minimum(passed, 1.0)))
+        np.minimum(passed, 1.0, out=passed)
+        return passed
 
 
 def write_cells(
-    layer: Layer, device: Device, *, seed: int, span: Conductances, faults: FaultMap | None = None
+    layer: Layer,
+    device: Device,
+    *,
+    seed: int,
+    span: Conductances,
+    faults: FaultMap | None = None,
+    orders: Sequence[LineOrder] | None = None,
 ) -> Cells:
     """Program a layer once.
 
@@ -117,6 +138,7 @@ def write_cells(
         seed: of the chip.
         span: the conductances of the levels.
         faults: that the chip is known to have, beside those that are drawn.
+        orders: in which the layer's lines lie; ``None``: as they follow each other.
     """
     target = cell_targets(layer, span)
     deviates = _field(layer, Key.stream(seed, "programming", layer.read.matrix))
@@ -126,13 +148,8 @@ def write_cells(
     nu *= sigma
     nu += mean
     np.abs(nu, out=nu)
-    faulty = faulty_cells(layer, device, faults, seed=seed)
-    if faulty is None:
-        return Cells(programmed, nu, None)
-    held = np.full(target.shape, np.nan, dtype=np.float32)
-    for which, siemens in ((faulty.at_gmin, span.g_min), (faulty.at_gmax, span.g_max), (faulty.dead, 0.0)):
-        held[which] = siemens
-    return Cells(programmed, nu, held)
+    faulty = faulty_cells(layer, device, faults, seed=seed, orders=orders)
+    return Cells(programmed, nu, None if faulty is None else faulty.held(g_min=span.g_min, g_max=span.g_max))
 
 
 def find_cells(
@@ -143,8 +160,9 @@ def find_cells(
     seed: int,
     span: Conductances,
     time_s: float,
-    read_noise: ReadNoise,
+    read_noise: ReadNoise | None,
     inference_s: float,
+    drifts: bool = True,
 ) -> FoundCells:
     """The cells of a layer at a time: drifted, with the part of their read noise that outlasts an inference.
 
@@ -153,24 +171,28 @@ def find_cells(
         cells: what was written.
         device: what the cells are made of.
         time_s: from the device's reference moment on.
-        read_noise: which part of the noise is slow.
+        read_noise: which part of the noise is slow; ``None``: there is none.
         inference_s: duration of an inference, which parts slow from fast.
+        drifts: without it, conductances have neither drifted nor relaxed.
     """
-    drifted = device.drift(cells.programmed, cells.nu, t_s=time_s).astype(np.float32, copy=False)
-    relaxation = device.relaxation(cell_targets(layer, span), t_s=time_s, g_max=span.g_max)
-    if relaxation is not None:
-        mean, sigma = relaxation
-        deviates = _field(layer, Key.stream(seed, "relaxation", layer.read.matrix))
-        drifted = np.maximum(drifted + (mean + sigma * deviates).astype(np.float32), np.float32(0.0))
-    moments = {"t_s": time_s, "g_max": span.g_max, "t_inference_s": inference_s}
-    slow = slow_read_sigma(device, cells.programmed, g_drifted=drifted, read_noise=read_noise, **moments)
-    fast = fast_read_sigma(device, cells.programmed, g_drifted=drifted, read_noise=read_noise, **moments)
-    actual = drifted
-    if np.any(slow):
-        deviates = _field(layer, Key.stream(seed, "slow read noise", layer.read.matrix, repr(time_s)))
-        deviates *= slow
-        actual = np.maximum(drifted + deviates, np.float32(0.0))
-    variance = np.square(fast / span.step) if np.any(fast) else None
+    drifted = cells.programmed
+    if drifts:
+        drifted = device.drift(cells.programmed, cells.nu, t_s=time_s).astype(np.float32, copy=False)
+        relaxation = device.relaxation(cell_targets(layer, span), t_s=time_s, g_max=span.g_max)
+        if relaxation is not None:
+            mean, sigma = relaxation
+            deviates = _field(layer, Key.stream(seed, "relaxation", layer.read.matrix))
+            drifted = np.maximum(drifted + (mean + sigma * deviates).astype(np.float32), np.float32(0.0))
+    actual, variance = drifted, None
+    if read_noise is not None:
+        moments = {"t_s": time_s, "g_max": span.g_max, "t_inference_s": inference_s}
+        slow = slow_read_sigma(device, cells.programmed, g_drifted=drifted, read_noise=read_noise, **moments)
+        fast = fast_read_sigma(device, cells.programmed, g_drifted=drifted, read_noise=read_noise, **moments)
+        if np.any(slow):
+            deviates = _field(layer, Key.stream(seed, "slow read noise", layer.read.matrix, repr(time_s)))
+            deviates *= slow
+            actual = np.maximum(drifted + deviates, np.float32(0.0))
+        variance = np.square(fast / span.step) if np.any(fast) else None
     if cells.held is not None:
         faulty = ~np.isnan(cells.held)
         actual = np.where(faulty, cells.held, actual)
@@ -179,7 +201,9 @@ def find_cells(
     return FoundCells(actual, variance)
 
 
-def cell_state(layer: Layer, found: FoundCells, span: Conductances) -> CellState:
+def cell_state(
+    layer: Layer, found: FoundCells, span: Conductances, nonlinear: NonlinearCurrents | None = None
+) -> CellState:
     """The cells of a layer as what its reads are computed with: in levels, on a grid on which sums are exact."""
     variance = found.fast_variance
     levels = (found.conductances - np.float32(span.g_min)) / np.float32(span.step)
@@ -192,14 +216,22 @@ def cell_state(layer: Layer, found: FoundCells, span: Conductances) -> CellState
         )
     if variance is not None:
         variance = _exact_variance(layer, variance, codes)
-    grid, double = _grid(layer, levels, codes, (span.g_max - span.g_min) / span.step)
+    if nonlinear is None and layer.dac.applied is None:
+        grid, double = _grid(layer, levels, codes, span)
+    else:  # codes that are applied are no integers
+        grid, double = finest_grid(span), True
     snapped = (np.rint(levels / np.float32(grid)) * np.float32(grid)).astype(np.float32)
-    return CellState(snapped, grid, double, variance)
+    return CellState(snapped, grid, double, variance, nonlinear)
 
 
 def cell_targets(layer: Layer, span: Conductances) -> np.ndarray:
     """The conductances that the cells were to hold, in siemens."""
     return np.float32(span.g_min) + layer.read.levels.astype(np.float32) * np.float32(span.step)
+
+
+def finest_grid(span: Conductances) -> float:
+    """A power of two, in levels, for sums in float64."""
+    return _power_below(_FINE_SHARE * span.levels)
 
 
 def _exact_variance(layer: Layer, variance: np.ndarray, codes: CodeRange) -> np.ndarray:
@@ -220,18 +252,15 @@ def _exact_variance(layer: Layer, variance: np.ndarray, codes: CodeRange) -> np.
     return snapped
 
 
-def _grid(layer: Layer, levels: np.ndarray, codes: CodeRange, span_levels: float) -> tuple[float, bool]:
-    """The finest power of two of which every sum of a read is at most ``2^24`` multiples; whether it needs float64.
-
-    Applied levels that are no integers take float64 always.
-    """
+def _grid(layer: Layer, levels: np.ndarray, codes: CodeRange, span: Conductances) -> tuple[float, bool]:
+    """The finest power of two of which every sum of a read is at most ``2^24`` multiples; whether it needs float64."""
     largest = max(codes.high, -codes.low)
     # Snapping moves the two cells of a difference by a step at most.
     room = FLOAT32_EXACT - layer.read.partition.block_rows * largest
     worst = largest * _largest_sum(layer, levels, signed=codes.low < 0)
-    coarsest = _power_below(min(_COARSEST_LEVELS, _COARSEST_SHARE * span_levels))
-    finest = _power_below(_FINE_SHARE * span_levels)
-    if worst > coarsest * room or layer.dac.applied is not None:
+    coarsest = _power_below(min(_COARSEST_LEVELS, _COARSEST_SHARE * span.levels))
+    finest = finest_grid(span)
+    if worst > coarsest * room:
         return finest, True
     return max(_power_below(2 * worst / room), finest) if worst else coarsest, False
 

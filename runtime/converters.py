@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -11,7 +12,7 @@ from xbarc.hardware.tables import Adc, Dac
 from xbarc.ir.converter_errors import AdcErrors, AppliedLevels
 from xbarc.ir.layer import Layer
 from xbarc.random import Key, fill_normals
-from xbarc.runtime.tile_parts import TilePart, tile_parts
+from xbarc.runtime.tile_parts import LineOrder, TilePart, tile_parts
 
 #: Steps of a converter's own curve.
 _STEPS: Final = 32
@@ -23,12 +24,13 @@ _FINEST_LEVEL_BITS: Final = 8
 _BITS_FOR_CODES: Final = 30
 
 
-def adc_errors(layer: Layer, adc: Adc, *, seed: int) -> AdcErrors | None:
+def adc_errors(layer: Layer, adc: Adc, *, seed: int, orders: Sequence[LineOrder] | None = None) -> AdcErrors | None:
     """The errors of the converters behind a layer's columns; ``None`` where they have none.
 
     Columns of a tile that take turns at one converter (``adc.columns_per_adc``) share its errors; where that is not
     given, each has its own. What is subtracted in the currents is converted behind the first polarity, or behind the
-    column of the weights. Polarities at one site that are converted apart have converters of their own.
+    column of the weights. Polarities at one site that are converted apart have converters of their own. Where the two
+    lie in each other's place and are subtracted in the currents, a converter meets the opposite of each current.
 
     Gain and offset are normal. A converter's own nonlinearity is ``sum_k a_k xi_k sin(pi k u)``, ``k = 1 .. 4``, ``u``
     from 0 at the lowest code to 1 at the highest, ``a_k`` in proportion to ``1 / k`` such that its mean square over all
@@ -40,6 +42,7 @@ def adc_errors(layer: Layer, adc: Adc, *, seed: int) -> AdcErrors | None:
         layer: of a placed program.
         adc: what the hardware says of the converters.
         seed: of the chip.
+        orders: in which the layer's lines lie (:func:`xbarc.runtime.tile_parts.tile_parts`).
     """
     if layer.adc.codes is None or not adc.has_errors:
         return None
@@ -49,19 +52,27 @@ def adc_errors(layer: Layer, adc: Adc, *, seed: int) -> AdcErrors | None:
     common = _common_curve(adc)
     inl = None if common is None else np.tile(common[:, None], (*shape, 1, columns))
     waves = _waves(0 if common is None else len(common)) * adc.inl_sigma
-    for part in tile_parts(layer):
-        slice_, polarity, place, _, across = part.index
-        if polarity >= shape[1]:
+    for part in tile_parts(layer, orders):
+        # What lies where the first polarity would is behind the converter of a difference.
+        if layer.single_ended:
+            polarity, opposed = part.polarity, False
+        elif part.polarity == int(part.swapped):
+            polarity, opposed = 0, part.swapped
+        else:
             continue
-        at = (slice_, polarity, place)
+        at, across = (part.slice, polarity, part.block), part.columns
         if adc.gain_sigma:
             gain[at][across] = 1 + adc.gain_sigma * _deviates(Key.stream(seed, "adc gain"), part, adc)
         if adc.offset_sigma:
-            offset[at][across] = adc.offset_sigma * _deviates(Key.stream(seed, "adc offset"), part, adc)
+            offset[at][across] = (
+                (-1 if opposed else 1) * adc.offset_sigma * _deviates(Key.stream(seed, "adc offset"), part, adc)
+            )
         if adc.inl_sigma and inl is not None:
             key = Key.stream(seed, "adc inl")
             for plane, wave in enumerate(waves):
                 inl[at][:, across] += wave[:, None] * _deviates(key, part, adc, plane=plane)
+        if inl is not None and opposed:
+            inl[at][:, across] = -inl[at][::-1, across]
     if layer.read.partition.reference_column and not layer.single_ended:
         data = layer.read.partition.data_columns
         gain, offset, inl = gain[..., data], offset[..., data], None if inl is None else inl[..., data]
@@ -105,10 +116,9 @@ def _waves(count: int) -> np.ndarray:
 
 def _deviates(key: Key, part: TilePart, adc: Adc, *, plane: int = 0) -> np.ndarray:
     """A standard-normal number for the converter of each column, ``(columns,)``."""
-    places = part.column + part.column_step * np.arange(part.columns)
-    converters = places // (adc.columns_per_adc or 1)
-    first = int(converters[0])
-    drawn = np.empty((1, int(converters[-1]) - first + 1), dtype=np.float32)
-    fill_normals(drawn, key, np.array([[part.tile, part.site]], dtype=np.uint32), plane, first)
+    converters = part.sites.columns // (adc.columns_per_adc or 1)
+    first = int(converters.min())
+    drawn = np.empty((1, int(converters.max()) - first + 1), dtype=np.float32)
+    fill_normals(drawn, key, np.array([[part.sites.tile, part.sites.plane]], dtype=np.uint32), plane, first)
     deviates: np.ndarray = drawn[0, converters - first]
     return deviates

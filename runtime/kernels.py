@@ -12,6 +12,8 @@ import numpy as np
 
 _compile = numba.njit(cache=True, nogil=True)
 
+_TURNED = 64  # windows of an output that are turned from lines into columns together
+
 
 @_compile
 def convert_inputs(x, codes, begin, scale, low, high):  # type: ignore[no-untyped-def]
@@ -71,7 +73,7 @@ def take_digit(codes, source, bits, shift, width, digit):  # type: ignore[no-unt
     """One digit of every code: ``width`` bits from bit ``shift`` on.
 
     Args:
-        codes: integers as floating-point numbers, of any shape, flat.
+        codes: integers as floating-point numbers, of any shape, flat; what is no number stays none.
         source: 0 the code, 1 its two's complement without the sign, 2 the sign, 3 positive codes, 4 the magnitudes of
             negative ones.
         bits: of a code without its sign.
@@ -79,6 +81,9 @@ def take_digit(codes, source, bits, shift, width, digit):  # type: ignore[no-unt
     """
     mask = (1 << width) - 1
     for place in range(codes.shape[0]):
+        if np.isnan(codes[place]):
+            digit[place] = codes[place]
+            continue
         code = np.int64(codes[place])
         if source == 1 and code < 0:
             code += 1 << bits
@@ -92,13 +97,20 @@ def take_digit(codes, source, bits, shift, width, digit):  # type: ignore[no-unt
 
 
 @_compile
-def add_pedestal(panel, currents, pedestal):  # type: ignore[no-untyped-def]
-    """Add what the ``g_min`` of every cell carries: ``pedestal`` units for each input code."""
-    for window in range(currents.shape[0]):
-        total = panel.dtype.type(0)
+def total_codes(panel, zero, totals):  # type: ignore[no-untyped-def]
+    """The sum of each window's codes, which are so much above ``zero``."""
+    for window in range(panel.shape[0]):
+        total = np.float64(0.0)
         for row in range(panel.shape[1]):
             total += panel[window, row]
-        extra = total * pedestal
+        totals[window] = total - zero * panel.shape[1]
+
+
+@_compile
+def add_pedestal(totals, currents, pedestal):  # type: ignore[no-untyped-def]
+    """Add what the ``g_min`` of every cell carries: ``pedestal`` units for each code, by the totals of windows."""
+    for window in range(currents.shape[0]):
+        extra = currents.dtype.type(totals[window]) * pedestal
         for column in range(currents.shape[1]):
             currents[window, column] = currents[window, column] + extra
 
@@ -110,6 +122,15 @@ def add_noise(currents, count, variance, extra, deviates):  # type: ignore[no-un
         target, spread, drawn = currents[window], variance[window], deviates[window]
         for column in range(target.shape[0]):
             target[column] = target[column] + np.sqrt(spread[column] + extra) * drawn[column]
+
+
+@_compile
+def add_constant_noise(currents, count, deviation, deviates):  # type: ignore[no-untyped-def]
+    """Noise of one read of quiet cells: ``currents += deviation * deviates``."""
+    for window in range(count):
+        target, drawn = currents[window], deviates[window]
+        for column in range(target.shape[0]):
+            target[column] = target[column] + deviation * drawn[column]
 
 
 @_compile
@@ -150,9 +171,12 @@ def distort(currents, count, lsb, low, high, gain, offset, inl):  # type: ignore
 
 @_compile
 def apply_levels(codes, levels, low, applied):  # type: ignore[no-untyped-def]
-    """What a DAC applies: ``applied = levels[codes - low]``, flat, codes integers as floating-point numbers."""
+    """What a DAC applies: ``applied = levels[codes - low]``, flat, codes integers as floating-point numbers.
+
+    What is no number stays none.
+    """
     for place in range(codes.shape[0]):
-        applied[place] = levels[np.int64(codes[place]) - low]
+        applied[place] = codes[place] if np.isnan(codes[place]) else levels[np.int64(codes[place]) - low]
 
 
 @_compile
@@ -222,12 +246,10 @@ def recombine_and_add(  # type: ignore[no-untyped-def]
 
 
 @_compile
-def correct(panel, count, correction, sums):  # type: ignore[no-untyped-def]
+def correct(totals, count, correction, sums):  # type: ignore[no-untyped-def]
     """Take off what the digital unit knows: ``correction`` a column, times the sum of a window's input codes."""
     for window in range(count):
-        total = np.float64(0.0)
-        for row in range(panel.shape[1]):
-            total += panel[window, row]
+        total = totals[window]
         target = sums[window]
         for column in range(correction.shape[0]):
             target[column] -= total * correction[column]
@@ -245,13 +267,14 @@ def rescale(sums, first, count, windows, column_start, columns, scale, bias, y):
     """
     place = 0
     while place < count:
-        # windows of one image lie side by side in the output, so they are the inner loop
+        # windows of one image lie side by side in the output, so they are the inner loop; few enough at a time for
+        # their sums to stay in the first-level cache
         image, window = divmod(first + place, windows)
-        together = min(count - place, windows - window)
+        together = min(count - place, windows - window, _TURNED)
         for column in range(columns):
             n = column_start + column
-            target = y[image, n]
+            target = y[image, n, window : window + together]
             factor, offset = scale[n], bias[n]
             for step in range(together):
-                target[window + step] = np.float32(sums[place + step, column]) * factor + offset
+                target[step] = np.float32(sums[place + step, column]) * factor + offset
         place += together

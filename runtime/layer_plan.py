@@ -12,6 +12,7 @@ from xbarc.ir.digits import Digits
 from xbarc.ir.layer import Layer
 from xbarc.ir.operators import CodeRange
 from xbarc.ir.windows import Windows
+from xbarc.runtime.code_blocks import CodeBlock, code_block, fits_bytes, zero_byte
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Block:
     Attributes:
         rows: which of the layer's matrix it holds (groups laid end to end).
         matrices: ``(rows, columns)`` levels, or differences of levels where currents are subtracted; one a slice and,
-            where they are converted apart, one a polarity.
+            where they are converted apart, one a polarity. None where products are taken in integers.
         weights: what the codes of each matrix count in the sum.
         signs, references: of each matrix, what the code of a column and that of its reference column count within that;
             empty where a column counts once and its reference minus once.
@@ -60,6 +61,9 @@ class Block:
         reference_variances: the same of the reference columns that are subtracted in the currents, ``(rows, column
             blocks)``; empty where there are none.
         errors: of the converters behind each matrix; empty where they have none.
+        nonlinear: what :attr:`LayerPlan.curves` is multiplied with behind each matrix, of the same shape, one a curve;
+            empty where cells are resistors.
+        codes: the products in integers; ``None``: they are not.
     """
 
     rows: range
@@ -71,14 +75,23 @@ class Block:
     variances: tuple[np.ndarray, ...]
     reference_variances: tuple[np.ndarray, ...]
     errors: tuple[ReadErrors, ...]
+    nonlinear: tuple[tuple[np.ndarray, ...], ...]
+    codes: CodeBlock | None
 
 
 @dataclass(frozen=True, slots=True)
 class Diagonal:
-    """Columns that are read together, and the row blocks whose partial sums they add up."""
+    """Columns that are read together, and the row blocks whose partial sums they add up.
+
+    Attributes:
+        first_column, columns: of the layer.
+        width: columns of a read, reference columns included.
+        blocks: in the order in which they add up.
+    """
 
     first_column: int
     columns: int
+    width: int
     blocks: tuple[Block, ...]
 
 
@@ -93,8 +106,15 @@ class LayerPlan:
         columns: outputs a window.
         digits: the reads of a window; ``None``: one, of the whole code.
         dac_codes, dac_scale: input conversion; no codes: unlimited.
+        quantises_inputs: whether what is between codes and beyond them is lost (:class:`xbarc.ir.operators.Dac`).
+        zero: byte of the code 0 where codes are bytes; ``None``: they are not, and products are in floating point.
+        grid: what a unit of products in integers counts, in levels.
         applied: what is applied for each code or digit; ``None``: the code itself.
+        curves: ``(curves, codes)`` float64, what cells that are no resistors add by, for each code or digit; empty
+            where they are.
+        first_code: which code a curve begins with.
         adc_codes, lsb: output conversion.
+        quantises_outputs: likewise (:class:`xbarc.ir.operators.Adc`).
         dtype: of codes, levels and currents: float32 where all sums are exact in it, otherwise float64.
         sum_dtype: of accumulated codes.
         pedestal: units of current a code that ``g_min`` adds.
@@ -114,8 +134,14 @@ class LayerPlan:
     digits: Digits | None
     dac_codes: CodeRange | None
     dac_scale: float
+    quantises_inputs: bool
+    zero: int | None
+    grid: float
     applied: AppliedLevels | None
+    curves: np.ndarray
+    first_code: int
     adc_codes: CodeRange | None
+    quantises_outputs: bool
     lsb: float
     dtype: np.dtype
     sum_dtype: np.dtype
@@ -129,47 +155,76 @@ class LayerPlan:
     noise: LayerNoise | None
 
 
-def layer_plan(layer: Layer, *, convert_outputs: bool = True, noise: LayerNoise | None = None) -> LayerPlan:
+def layer_plan(
+    layer: Layer, *, convert_outputs: bool = True, noise: LayerNoise | None = None, integers: bool = True
+) -> LayerPlan:
     """The plan of a layer.
 
     Args:
         layer: from a program, or with the cells of a written chip.
         convert_outputs: without it, or without a range, the ADC passes currents as they are.
         noise: drawn at every read.
+        integers: whether products are taken in integers where they can be.
     """
     read, partition = layer.read, layer.read.partition
     convert = convert_outputs and layer.adc.codes is not None and layer.adc.range is not None
-    dtype = np.dtype(np.float64 if read.double else np.float32)
+    quantise = convert and layer.adc.quantises
+    dtype = np.dtype(np.float64 if read.double or not layer.dac.quantises else np.float32)
     columns = partition.groups * partition.columns
-    scale = layer.rescale.scale if convert and layer.rescale.scale is not None else layer.rescale.unit_scale
+    scale = layer.rescale.scale if quantise and layer.rescale.scale is not None else layer.rescale.unit_scale
     references = partition.reference_column and layer.single_ended
+    in_codes = integers and fits_bytes(layer)
     accumulate = layer.accumulate
-    correction = accumulate.correction if convert and accumulate.correction is not None else accumulate.unit_correction
+    correction = accumulate.correction if quantise and accumulate.correction is not None else accumulate.unit_correction
+    collapsed = in_codes and quantise and noise is None and _is_lossless(layer)
+    if collapsed and layer.double_sums:
+        dtype = np.dtype(np.float64)
     return LayerPlan(
         name=layer.name,
         windows=read.windows,
         channels=partition.groups * partition.rows // read.windows.kernel_size,
         sample_axis=layer.dac.sample_axis,
         columns=columns,
-        digits=read.digits,
+        digits=None if collapsed else read.digits,
         dac_codes=layer.dac.codes,
         dac_scale=layer.dac.scale,
+        quantises_inputs=layer.dac.quantises,
+        zero=zero_byte(layer) if in_codes else None,
+        grid=layer.read.grid or 1.0,
         applied=layer.dac.applied,
-        adc_codes=layer.adc.codes if convert else None,
+        curves=np.empty((0, 0)) if read.nonlinear is None else read.nonlinear.curves,
+        first_code=0 if read.nonlinear is None else read.nonlinear.low,
+        adc_codes=layer.adc.codes if convert and not collapsed else None,
+        quantises_outputs=layer.adc.quantises,
         lsb=layer.adc.range.lsb if layer.adc.range is not None else 1.0,
         dtype=dtype,
-        sum_dtype=np.dtype(np.float64 if layer.double_sums or not convert else np.float32),
+        sum_dtype=np.dtype(np.float64 if layer.double_sums or not quantise else np.float32),
         pedestal=read.pedestal,
         data_columns=np.array(partition.data_columns) if references else None,
         reference_columns=np.array(partition.reference_columns) if references else None,
         block_columns=partition.block_columns,
         diagonals=tuple(
-            _diagonal(layer, index, dtype, noise, correction, convert=convert) for index in range(partition.diagonals)
+            _diagonal(layer, index, dtype, noise, correction, convert=convert, in_codes=in_codes, collapsed=collapsed)
+            for index in range(partition.diagonals)
         ),
         scale=np.ascontiguousarray(scale, dtype=np.float32),
         bias=np.zeros(columns, np.float32) if layer.rescale.bias is None else np.ascontiguousarray(layer.rescale.bias),
         noise=noise,
     )
+
+
+def _is_lossless(layer: Layer) -> bool:
+    """Whether every read is known to lose nothing: then all slices, polarities and digits of a code are one product.
+
+    Known for the levels that a program holds, whatever the input (:attr:`xbarc.ir.operators.CurrentRange.lossless`).
+    Codes are the currents themselves, so that the bounds on sums of codes hold for the product.
+    """
+    adc, read = layer.adc, layer.read
+    if adc.range is None or not adc.range.lossless or adc.range.lsb != 1.0 or adc.errors is not None or read.pedestal:
+        return False
+    if not np.issubdtype(read.levels.dtype, np.integer):  # of a written chip
+        return False
+    return layer.accumulate.recombination is None and not read.partition.reference_column
 
 
 def _diagonal(
@@ -180,44 +235,62 @@ def _diagonal(
     correction: np.ndarray | None,
     *,
     convert: bool,
+    in_codes: bool,
+    collapsed: bool,
 ) -> Diagonal:
     partition = layer.read.partition
     blocks = []
+    width = 0
     for row_block in range(partition.row_blocks):
         held = partition.rows_of(index, row_block)
         rows = len(held)
         matrices, weights = [], []
         place = index * partition.row_blocks + row_block
-        for matrix, weight in _matrices(layer, place, rows, dtype):
+        for matrix, weight in _matrices(layer, layer.read.levels[:, :, place, :rows], dtype):
             matrices.append(matrix)
             weights.append(weight)
+        if collapsed:
+            matrices = [np.add.reduce([weight * matrix for matrix, weight in zip(matrices, weights, strict=True)])]
+            weights = [1.0]
+        curved: list[list[np.ndarray]] = [[] for _ in matrices]
+        for cells in () if layer.read.nonlinear is None else layer.read.nonlinear.cells[:, :, :, place, :rows]:
+            for number, (matrix, _) in enumerate(_matrices(layer, cells, dtype)):
+                curved[number].append(matrix)
+        width = matrices[0].shape[1]
         variances: list[np.ndarray] = []
         references: list[np.ndarray] = []
         if noise is not None and noise.fast_variance is not None:
             for cells in noise.fast_variance[:, :, place, :rows]:
                 _add_variances(layer, cells, variances, references)
         how = layer.accumulate.recombination
+        codes = None
+        if in_codes:
+            digits = layer.read.digits is not None and not collapsed
+            double = dtype == np.float64
+            codes = code_block(layer, held, matrices, variances, references, digits=digits, double=double)
         blocks.append(
             Block(
                 rows=held,
-                matrices=tuple(matrices),
+                matrices=() if in_codes else tuple(matrices),
                 weights=tuple(weights),
                 signs=() if how is None else tuple(how.signs[:, place]),
                 references=() if how is None else tuple(how.references[:, place]),
                 correction=None if correction is None else correction[place],
-                variances=tuple(variances),
-                reference_variances=tuple(references),
+                variances=() if in_codes else tuple(variances),
+                reference_variances=() if in_codes else tuple(references),
                 errors=tuple(_errors(layer, place, dtype)) if convert else (),
+                nonlinear=() if layer.read.nonlinear is None else tuple(map(tuple, curved)),
+                codes=codes,
             )
         )
     first_column = index * partition.diagonal_columns
-    return Diagonal(first_column, partition.columns * partition.groups_in(index), tuple(blocks))
+    return Diagonal(first_column, partition.columns * partition.groups_in(index), width, tuple(blocks))
 
 
-def _matrices(layer: Layer, place: int, rows: int, dtype: np.dtype) -> Iterator[tuple[np.ndarray, float]]:
-    """The matrices of one block and the weights of their codes."""
+def _matrices(layer: Layer, levels: np.ndarray, dtype: np.dtype) -> Iterator[tuple[np.ndarray, float]]:
+    """The matrices of one block, of cells ``(S, P, rows, C)``, and the weights of their codes."""
     partition = layer.read.partition
-    for cells, weight in zip(layer.read.levels[:, :, place, :rows], layer.accumulate.slice_weights, strict=True):
+    for cells, weight in zip(levels, layer.accumulate.slice_weights, strict=True):
         if layer.single_ended:
             signs = (1.0, -1.0) if len(cells) == 2 else (1.0,)
             for plane, sign in zip(cells.astype(dtype), signs, strict=True):

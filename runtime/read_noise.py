@@ -10,7 +10,7 @@ import numpy as np
 
 from xbarc.random import Key, fill_normals
 from xbarc.runtime import kernels
-from xbarc.runtime.layer_plan import Block, LayerNoise, LayerPlan
+from xbarc.runtime.layer_plan import LayerNoise, LayerPlan
 
 
 class LayerReads:
@@ -37,14 +37,17 @@ class LayerReads:
     ) -> None:
         self._plan = plan
         self._words = window_words(plan, shape, windows, first_sample)
-        self._converters = float((noise.adc_noise_lsb * plan.lsb) ** 2 if plan.adc_codes else 0.0)
+        deviation = noise.adc_noise_lsb * plan.lsb if plan.adc_codes else 0.0
+        self._deviation = plan.dtype.type(deviation)
+        # variances of cells are in float32 where products are in integers, else in float64
+        self._converters = (np.float64 if plan.zero is None else np.float32)(deviation**2)
         self._keys = {
             (diagonal, block, read, digit, side): Key.stream(
                 noise.seed, "read", plan.name, diagonal, block, read, *([digit] if plan.digits else []), side, *again
             )
             for diagonal, part in enumerate(plan.diagonals)
             for block in range(len(part.blocks))
-            for read in range(len(part.blocks[block].matrices))
+            for read in range(len(part.blocks[block].weights))
             for digit in range(1 if plan.digits is None else len(plan.digits.reads))
             for side in ("column", "reference")
         }
@@ -52,42 +55,34 @@ class LayerReads:
     def add(
         self,
         place: tuple[int, int, int, int],
-        block: Block,
-        panel: np.ndarray,
         currents: np.ndarray,
         first: int,
         count: int,
+        *,
+        variance: np.ndarray | None,
+        reference_variance: np.ndarray | None,
     ) -> None:
         """Add the noise of one read to its currents.
 
         Args:
             place: diagonal, row block, matrix and digit.
-            block: the matrices.
-            panel: what is applied, ``(panels, windows a panel, rows)``.
             currents: ``(windows of all panels, columns)``.
             first, count: which windows of the batch these are.
+            variance: of the cells behind each column, of the shape of the currents; ``None``: they are quiet.
+            reference_variance: of the reference columns that are subtracted in the currents, ``(windows, column
+                blocks)``; ``None``: there are none.
         """
-        read = place[2]
         words = self._words[first : first + count]
         deviates = np.empty((count, currents.shape[1]), dtype=np.float32)
         fill_normals(deviates, self._keys[(*place, "column")], words, 0, 0)
-        if not block.variances:
-            kernels.add_noise(currents, count, np.zeros(currents.shape), self._converters, deviates)
-            return
-        # In float64 these sums are exact, so that a window's noise does not depend on its place in the panel.
-        squares = np.square(panel, dtype=np.float64)
-        kernels.add_noise(currents, count, _product(squares, block.variances[read]), self._converters, deviates)
-        if block.reference_variances:
-            variance = _product(squares, block.reference_variances[read])
-            common = np.empty((count, variance.shape[1]), dtype=np.float32)
+        if variance is None:
+            kernels.add_constant_noise(currents, count, self._deviation, deviates)
+        else:
+            kernels.add_noise(currents, count, variance, self._converters, deviates)
+        if reference_variance is not None:
+            common = np.empty((count, reference_variance.shape[1]), dtype=np.float32)
             fill_normals(common, self._keys[(*place, "reference")], words, 0, 0)
-            kernels.add_reference_noise(currents, count, variance, common, self._plan.block_columns)
-
-
-def _product(squares: np.ndarray, variances: np.ndarray) -> np.ndarray:
-    """``(windows of all panels, columns)``, one product a panel."""
-    products: np.ndarray = np.matmul(squares, variances)
-    return products.reshape(-1, variances.shape[1])
+            kernels.add_reference_noise(currents, count, reference_variance, common, self._plan.block_columns)
 
 
 def window_words(plan: LayerPlan, shape: tuple[int, ...], windows: int, first_sample: int) -> np.ndarray:

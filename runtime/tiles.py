@@ -5,9 +5,10 @@ Letters in shapes as in ``xbarc.ir.operators``: ``(S, P, D, R, C)``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
@@ -16,7 +17,7 @@ import threadpoolctl
 from xbarc.ir.layer import Layer
 from xbarc.runtime.circuit.effective import effective_conductances
 from xbarc.runtime.circuit.wiring import Wiring
-from xbarc.runtime.tile_parts import TilePart, tile_parts
+from xbarc.runtime.tile_parts import LineOrder, TilePart, tile_parts
 
 #: Told how many tiles of how many are solved.
 TilesSolved: TypeAlias = Callable[[int, int], None]
@@ -51,16 +52,19 @@ class Occupant:
     part: TilePart
 
 
-def occupants(layers: Sequence[Layer]) -> dict[tuple[int, int], list[Occupant]]:
+def occupants(
+    layers: Sequence[Layer], orders: Mapping[str, Sequence[LineOrder]] = MappingProxyType({})
+) -> dict[tuple[int, int], list[Occupant]]:
     """What lies in each tile that anything lies in, by reload segment and tile, of all copies.
 
     Args:
         layers: placed. Of those that share a matrix, the first is looked at.
+        orders: of a matrix, in which its lines lie (:func:`xbarc.runtime.tile_parts.tile_parts`).
     """
     found: dict[tuple[int, int], list[Occupant]] = {}
     for layer in {layer.read.matrix: layer for layer in reversed(layers)}.values():
-        for part in tile_parts(layer, copies=True):
-            found.setdefault((layer.read.segment, part.tile), []).append(Occupant(layer.read.matrix, part))
+        for part in tile_parts(layer, orders.get(layer.read.matrix), copies=True):
+            found.setdefault((layer.read.segment, part.sites.tile), []).append(Occupant(layer.read.matrix, part))
     return found
 
 
@@ -76,7 +80,7 @@ def tile_conductances(
     """
     cells = np.full((shape.planes, shape.rows, shape.columns), shape.empty, dtype=np.float64)
     for each in inside:
-        cells[each.part.place] = conductances[each.matrix][each.part.index]
+        cells[each.part.sites.index] = conductances[each.matrix][each.part.index]
     return cells
 
 
@@ -86,6 +90,8 @@ def through_wires(
     shape: TileShape,
     wiring: Wiring,
     *,
+    orders: Mapping[str, Sequence[LineOrder]] = MappingProxyType({}),
+    wanted: Collection[str] | None = None,
     threads: int = 1,
     progress: TilesSolved | None = None,
 ) -> dict[str, np.ndarray]:
@@ -102,24 +108,31 @@ def through_wires(
         conductances: of each matrix, ``(S, P, D, R, C)`` siemens.
         shape: of every tile.
         wiring: of every tile.
+        orders: as for :func:`occupants`.
+        wanted: which matrices matter; ``None``: all. Tiles with none of them are not solved.
         threads: over tiles; they do not change the result.
         progress: told after each tile.
 
     Returns:
-        Of each matrix, float32 siemens of the same shape; cells of padding as they are.
+        Of each matrix, float32 siemens of the same shape; cells of padding, and of tiles not solved, as they are.
 
     Raises:
         HardwareError: resistances out of all proportion to the cells.
     """
     effective = {matrix: cells.astype(np.float32) for matrix, cells in conductances.items()}
+    needed = set(conductances if wanted is None else wanted)
     # Those with copies alone matter to no result.
-    tiles = [inside for inside in occupants(layers).values() if any(each.part.copy == 0 for each in inside)]
+    tiles = [
+        inside
+        for inside in occupants(layers, orders).values()
+        if any(each.part.copy == 0 and each.matrix in needed for each in inside)
+    ]
 
     def solve(inside: list[Occupant]) -> None:
         found = effective_conductances(tile_conductances(inside, conductances, shape), wiring)
         for each in inside:
             if each.part.copy == 0:
-                effective[each.matrix][each.part.index] = found[each.part.place]
+                effective[each.matrix][each.part.index] = found[each.part.sites.index]
 
     # One BLAS thread a tile: rounding must not depend on threads.
     with threadpoolctl.threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:

@@ -10,7 +10,7 @@ import numpy as np
 from xbarc.devices.switching.model import SwitchingModel
 from xbarc.ir.layer import Layer
 from xbarc.runtime.cells import Conductances, FieldPart, cell_targets, field_parts
-from xbarc.runtime.write_verify import Procedure, Site, WrittenCells, write_cells_verified
+from xbarc.runtime.write_verify import Procedure, Site, WrittenCells, with_faults, write_cells_verified
 
 
 def write_layer_verified(
@@ -21,11 +21,10 @@ def write_layer_verified(
     seed: int,
     span: Conductances,
     read_sigma: np.ndarray | float = 0.0,
+    held: np.ndarray | None = None,
     threads: int = 1,
 ) -> tuple[np.ndarray, WrittenCells]:
     """Program a layer in closed loop.
-
-    Not modelled here: stuck cells, which take pulses until the controller gives up.
 
     Args:
         layer: of a placed program; its levels are the targets.
@@ -34,11 +33,12 @@ def write_layer_verified(
         seed: of the chip.
         span: the conductances of the levels.
         read_sigma: standard deviation of a read, in siemens: one, or one a cell, ``(S, P, D, R, C)``.
+        held: what faulty cells hold, in siemens, ``(S, P, D, R, C)``; NaN where a cell is not faulty.
         threads: that parts of the layer are written on; the result does not depend on them.
 
     Returns:
-        ``(S, P, D, R, C)`` float32 siemens, targets in rows of padding; what was done, one entry a cell, in one
-        dimension and without padding.
+        ``(S, P, D, R, C)`` float32 siemens, as if no cell were faulty, targets in rows of padding; what was done, one
+        entry a cell, in one dimension and without padding.
     """
     target = cell_targets(layer, span)
     programmed = target.copy()
@@ -53,12 +53,10 @@ def write_layer_verified(
         wanted, sigma = target[part.index][: part.rows], deviations[part.index][: part.rows]
         found = write_cells_verified(wanted, model, procedure, site=site, read_sigma=sigma, **ends)
         programmed[part.index][: part.rows] = found.conductance
-        return found
+        if held is None:
+            return found
+        return with_faults(found, held[part.index][: part.rows].astype(np.float64), model, procedure, **ends)
 
     with ThreadPoolExecutor(threads) as pool:
         parts = list(pool.map(written, field_parts(layer)))
-    columns = (np.concatenate([getattr(part, field.name).ravel() for part in parts]) for field in _FIELDS)
-    return programmed, WrittenCells(*columns)
-
-
-_FIELDS = dataclasses.fields(WrittenCells)
+    return programmed, WrittenCells.joined(parts)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -53,6 +55,11 @@ class Procedure:
         if not 0 <= self.margin < 0.5:
             raise UsageError(f"margin = {self.margin!r} of a write", fix="give margin a share from 0, below 0.5")
 
+    def ends(self, *, g_min: float, g_max: float) -> dict[str, float]:
+        """What the mean bounds of a model stand for, in siemens: the range with the margins, be it below 0."""
+        unused = self.margin / (1 - 2 * self.margin) * (g_max - g_min)
+        return {"g_min": g_min - unused, "g_max": g_max + unused}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
@@ -86,23 +93,39 @@ class WrittenCells:
         target: what reads should find, in siemens.
         conductance: what is there, write noise included, in siemens; not below 0.
         band: how far a read might be off, in siemens.
+        faulty: whether it holds what it holds, whatever pulses it gets.
         accepted: whether the last read was within the band.
         cycles: reads of it.
         pulses_up, pulses_down: it took.
-        reachable: whether its target lies between what pulses bring it to.
+        lowest, highest: what pulses bring it to, in siemens; not below 0.
+        reachable: whether its target lies between them.
         asymmetry: what its mean step up is larger than its mean step down, over their sum: at the target, or at the
-            nearest conductance that it can be brought to.
+            nearest conductance that it can be brought to; 0 where it is faulty.
     """
 
     target: Floats
     conductance: Floats
     band: Floats
+    faulty: np.ndarray
     accepted: np.ndarray
     cycles: np.ndarray
     pulses_up: np.ndarray
     pulses_down: np.ndarray
+    lowest: Floats
+    highest: Floats
     reachable: np.ndarray
     asymmetry: Floats
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Cells of several writes in one dimension, with half the digits of each number."""
+        short = {"f": np.float32, "i": np.int32}
+
+        def column(name: str) -> np.ndarray:
+            found = [getattr(part, name).ravel() for part in parts]
+            return np.concatenate([array.astype(short.get(array.dtype.kind, array.dtype)) for array in found])
+
+        return cls(**{field.name: column(field.name) for field in dataclasses.fields(cls)})
 
 
 class MeanCell(NamedTuple):
@@ -163,8 +186,7 @@ def write_cells_verified(
         raise UsageError(f"a write from {g_min!r} S to {g_max!r} S has no range", fix="give g_min below g_max")
     if not np.all(np.asarray(read_sigma) >= 0):
         raise UsageError("reads of a write deviate by less than nothing", fix="give read_sigma 0 or more")
-    unused = procedure.margin / (1 - 2 * procedure.margin) * (g_max - g_min)
-    ends = {"g_min": g_min - unused, "g_max": g_max + unused}
+    ends = procedure.ends(g_min=g_min, g_max=g_max)
     scale = (model.high - model.low) / (ends["g_max"] - ends["g_min"])
     wanted = model.state(target, **ends)
     start = model.state(np.full(target.shape, g_min + procedure.start * (g_max - g_min)), **ends)
@@ -206,10 +228,63 @@ def write_cells_verified(
         target=target,
         conductance=np.maximum(model.conductance(state, **ends), 0.0),
         band=band,
+        faulty=np.zeros(target.shape, dtype=bool),
         accepted=accepted,
         cycles=counts[0],
         pulses_up=counts[1],
         pulses_down=counts[2],
+        lowest=np.maximum(model.conductance(lowest, **ends), 0.0),
+        highest=np.maximum(model.conductance(highest, **ends), 0.0),
         reachable=nearest == wanted,
         asymmetry=model.asymmetry(nearest + cells.reference, cells),
+    )
+
+
+def with_faults(
+    written: WrittenCells,
+    held: np.ndarray,
+    model: SwitchingModel,
+    procedure: Procedure,
+    *,
+    g_min: float,
+    g_max: float,
+) -> WrittenCells:
+    """What a write came to where some cells do not follow pulses.
+
+    The controller does not know them. A read finds what such a cell holds, without deviation: where that is within the
+    band, the cell is accepted at once; else it gets pulses until the controller gives up.
+
+    Args:
+        written: the same write, as if no cell were faulty.
+        held: what faulty cells hold, in siemens, of the targets' shape; NaN where a cell is not faulty.
+        model, procedure, g_min, g_max: of that write.
+    """
+    faulty = ~np.isnan(held)
+    found = np.where(faulty, held, written.target)
+    error = written.target - found
+    accepted = np.abs(error) <= written.band
+    ends, mean, rising = procedure.ends(g_min=g_min, g_max=g_max), model.mean_cells(), error > 0
+    read, most = model.state(found, **ends), procedure.max_pulses
+    distance = np.abs(model.state(written.target, **ends) - read)
+    step = np.where(rising, model.mean_step(read, mean, up=True), model.mean_step(read, mean, up=False))
+    hopeless = step * most <= distance
+    counts = np.where(hopeless, most, np.maximum(np.rint(distance / np.where(hopeless, 1.0, step)), 1))
+    given = np.where(accepted, 0, (procedure.max_cycles - 1) * counts.astype(np.int64))
+
+    def either(healthy: np.ndarray, other: np.ndarray | float) -> np.ndarray:
+        return np.where(faulty, other, healthy)
+
+    return WrittenCells(
+        target=written.target,
+        conductance=either(written.conductance, held),
+        band=written.band,
+        faulty=faulty,
+        accepted=either(written.accepted, accepted),
+        cycles=either(written.cycles, np.where(accepted, 1, procedure.max_cycles)),
+        pulses_up=either(written.pulses_up, np.where(rising, given, 0)),
+        pulses_down=either(written.pulses_down, np.where(rising, 0, given)),
+        lowest=either(written.lowest, held),
+        highest=either(written.highest, held),
+        reachable=either(written.reachable, accepted),
+        asymmetry=either(written.asymmetry, 0.0),
     )

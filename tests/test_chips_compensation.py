@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from chips import FINE_GRID, cells_of, product
 from networks import network, node
 
 import xbarc
+from xbarc.devices.catalogue import find_device
 
 #: Every kind of read: compensation acts behind all of them.
 HARDWARE = {
@@ -72,6 +74,53 @@ def test_biases_are_not_rescaled() -> None:
     program = xbarc.compile(network([node("Gemm", ["x", "w", "b"], "y")], {"x": ("N", 5)}, constants))
     chip = program.write(UNIFORM).at("1y").compensated()
     assert np.array_equal(chip.run(np.ones((2, 5), np.float32))["y"], [bias, bias])
+
+
+@pytest.mark.parametrize("name", ["default", "digital", "slices", "small tiles"])
+def test_the_factor_of_a_column_is_by_how_much_its_own_weights_shrank(name: str) -> None:
+    """From the conductances as they were programmed and the exponent of each cell: to the grid that levels lie on."""
+    weight, _ = matrix_and_inputs()
+    program = product(weight * np.linspace(0.2, 1, 30), [*FINE_GRID, *HARDWARE[name], "weights.scale=layer"])
+    chip = program.write("pcm:read_scale=0", seed=2)
+    assert chip.written is not None
+    cells = chip.written.cells["y"]
+    sizes = []
+    for seconds in (0.0, 86400.0):
+        drifted = cells.programmed.astype(np.float64) * (1 + seconds / 20) ** -cells.nu.astype(np.float64)
+        ((layer,), _) = cells_of(program, chip)
+        signed = layer.accumulate.slice_weights @ layer.signed_levels(drifted.astype(np.float32)).reshape(-1, 60 * 30)
+        sizes.append(np.abs(signed.reshape(60, 30)).mean(axis=0))
+    scales = [
+        cells_of(program, chip.at(86400.0).compensated(on))[0][0].rescale.unit_scale
+        for on in (False, "layer", "column")
+    ]
+    np.testing.assert_allclose(scales[2] / scales[0], sizes[0] / sizes[1], rtol=1e-3)
+    np.testing.assert_allclose(scales[1] / scales[0], sizes[0].sum() / sizes[1].sum(), rtol=1e-3)
+    assert np.ptp(sizes[0] / sizes[1]) > 0.02
+
+
+def test_compensation_by_column_restores_columns_of_small_weights_too() -> None:
+    """Weights of one magnitude a column, drift alone: where inputs are their signs, a column gives its size. Small
+    weights drift more. One factor for all leaves the columns of the smaller ones short by their own mean share against
+    the mean of all; one for each restores every one."""
+    sizes, rows, seconds = np.array([0.15, 0.4, 1.0]), 250, 31536000.0
+    signs = np.sign(np.random.default_rng(3).normal(size=(rows, 3)))
+    program = product(signs * sizes, ["weights.scale=layer", "adc.bits=unlimited"])
+    device = find_device("pcm")
+    mean, sigma = device.drift_exponent(sizes * 25e-6, 25e-6)
+    nu = np.abs(np.random.default_rng(4).normal(size=(200_000, 3)) * sigma + mean)
+    kept = ((1 + seconds / 20) ** -nu).mean(axis=0)
+    found: dict[Literal["layer", "column"], list[np.ndarray]] = {"layer": [], "column": []}
+    x = signs.T.astype(np.float32)
+    for seed in range(12):
+        chip = program.write("pcm:programming_scale=0,read_scale=0", seed=seed)
+        whole = np.diag(chip.run(x)["y"])
+        for on, outputs in found.items():
+            outputs.append(np.diag(chip.at(seconds).compensated(on).run(x)["y"]) / whole)
+    ours = {on: np.mean(outputs, axis=0) for on, outputs in found.items()}
+    np.testing.assert_allclose(ours["column"], 1, atol=0.01)
+    np.testing.assert_allclose(ours["layer"], kept * sizes.sum() / (kept @ sizes), atol=0.01)
+    assert ours["layer"][0] < 0.97
 
 
 @pytest.mark.parametrize("time", ["1h", "1d", "1y"])

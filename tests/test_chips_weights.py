@@ -89,7 +89,7 @@ def test_compensated_weights_are_those_of_the_other_simulator(
         cells = Cells((sides * (G_MAX / peak))[None, :, None], written.cells["y"].nu, None)
         parted = Written(written.device, seed, {"y": cells})
         for time, t_s in pcm_oracle["times_s"].items():
-            reading = Reading(t_s, read_noise="frozen", compensated=True)
+            reading = Reading(t_s, read_noise="frozen", compensation="layer")
             (layer,) = layers(read_chip(program.graph, program.hardware, parted, reading)[0])
             factor = float(layer.rescale.unit_scale[0] / ideal.rescale.unit_scale[0])
             factors.setdefault(time, []).append(factor)

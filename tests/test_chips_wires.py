@@ -108,6 +108,19 @@ def test_wires_without_resistance_change_no_bit() -> None:
     assert not plain.ir_drop
 
 
+def test_warm_wires_resist_more_and_their_ends_do_not() -> None:
+    """By 0.451 % a kelvin beyond 300 K."""
+    model, x = two_layers(), numbers(3, 4, 6, 6, seed=5)
+
+    def outputs(*overrides: str) -> bytes:
+        return xbarc.compile(model, overrides=(*SMALL, *WIRES, *overrides)).write("pcm", seed=4).run(x)["y"].tobytes()
+
+    factor = 1 + 0.00451 * 50
+    hotter = (f"tile.row_wire={3 * factor} Ohm", f"tile.column_wire={2 * factor} Ohm")
+    assert outputs("tile.temperature=350 K") == outputs(*hotter) != outputs()
+    assert outputs("tile.temperature=300 K") == outputs()
+
+
 def test_onnxruntime_computes_the_same_bits_behind_wires() -> None:
     x = numbers(3, 4, 6, 6, seed=5)
     chip = xbarc.compile(two_layers(), overrides=(*SMALL, *WIRES)).write("pcm", seed=4).with_read_noise("frozen")

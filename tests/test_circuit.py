@@ -1,4 +1,7 @@
-"""The circuit of a tile: the sparse solve and the effective conductances, against laws, closed forms and others."""
+"""The circuit of a tile: the sparse solve and the effective conductances, against laws, closed forms and others.
+
+Its claims are together known as A 6: golden columns, another solver, superposition, reciprocity.
+"""
 
 from __future__ import annotations
 

@@ -77,15 +77,15 @@ def test_eval_measures_each_chip_at_each_time(
     spread = ("--device", "pcm", "--chips", 3, "--seed", 5, "--times", "0,1d", "--compensation", "both")
     result = command("eval", program, "--data", data, *spread, "--read-noise", "frozen", "--json").json()
     accuracy = {where: np.mean(found.argmax(-1) == labels_of(data)) for where, found in outputs.items()}
-    measured = {(chip["seed"], chip["time_s"], chip["compensated"]): chip for chip in result["chips"]}
+    measured = {(chip["seed"], chip["time_s"], chip["compensation"] == "layer"): chip for chip in result["chips"]}
     assert len(result["chips"]) == len(accuracy)
     assert {where: chip["accuracy"] for where, chip in measured.items()} == pytest.approx(accuracy)
     assert all(chip["device"] == "pcm" and chip["t0_s"] == 20.0 and chip["reason"] is None for chip in result["chips"])
 
-    conditions = [(entry["compensated"], entry["time_s"]) for entry in result["by_time"]]
-    assert conditions == [(False, 0.0), (False, DAY_S), (True, 0.0), (True, DAY_S)]
+    conditions = [(entry["compensation"], entry["time_s"]) for entry in result["by_time"]]
+    assert conditions == [("off", 0.0), ("off", DAY_S), ("layer", 0.0), ("layer", DAY_S)]
     for entry in result["by_time"]:
-        values = [accuracy[seed, entry["time_s"], entry["compensated"]] for seed in (5, 6, 7)]
+        values = [accuracy[seed, entry["time_s"], entry["compensation"] == "layer"] for seed in (5, 6, 7)]
         reach = 4.302653 * np.std(values, ddof=1) / np.sqrt(3)  # Student's quantile for two degrees of freedom
         assert entry["count"] == 3
         assert entry["mean"] == pytest.approx(np.mean(values))
@@ -125,14 +125,24 @@ def test_the_table_says_what_the_json_says(command: Command, program: Path, data
     for row, entry in zip(rows, result["by_time"], strict=True):
         low, high = entry["interval_95"]
         time = {0.0: ["0"], DAY_S: ["1", "day"], 365 * DAY_S: ["1", "year"]}[entry["time_s"]]
-        switch = "on" if entry["compensated"] else "off"
         numbers = [f"{100 * value:.2f}" for value in (entry["mean"], entry["deviation"], low, high)]
-        assert row == [*time, switch, numbers[0], "%", numbers[1], "%", numbers[2], "..", numbers[3], "%"]
+        assert row == [
+            *time,
+            entry["compensation"],
+            numbers[0],
+            "%",
+            numbers[1],
+            "%",
+            numbers[2],
+            "..",
+            numbers[3],
+            "%",
+        ]
     assert "time 0 is 20 s after programming" in ran.out
     assert "an inference of 1 ms" in ran.out
     ratios = table(ran.out, "Signal to noise of layers in dB, with drift compensation")
     assert ratios[0] == ["layer", "0", "1", "day", "1", "year"]
-    shown = [entry["layer_snr_db"] for entry in result["by_time"] if entry["compensated"]]
+    shown = [entry["layer_snr_db"] for entry in result["by_time"] if entry["compensation"] == "layer"]
     assert ratios[1:4] == [[name, *(f"{entry[name]:.1f}" for entry in shown)] for name in ("fc1", "fc2", "fc3")]
 
 
@@ -140,7 +150,7 @@ def test_one_chip_is_one_value(command: Command, program: Path, data: Path) -> N
     arguments = ("eval", program, "--data", data, "--device", "pcm:read_scale=0.5", "--seed", 4)
     result = command(*arguments, "--json").json()
     (chip,), (entry,) = result["chips"], result["by_time"]
-    assert (chip["seed"], chip["time_s"], chip["compensated"]) == (4, 0.0, False)
+    assert (chip["seed"], chip["time_s"], chip["compensation"]) == (4, 0.0, "off")
     assert (entry["count"], entry["deviation"], entry["interval_95"]) == (1, None, None)
     assert entry["mean"] == chip["accuracy"]
     assert chip["device"] == "pcm:read_scale=0.5"

@@ -20,7 +20,7 @@ shares = st.floats(0, 1)
 
 
 def chip(seed: int, value: float | None, *, snr_db: float = 10.0, **conditions: object) -> ChipFigure:
-    usual = {"device": "pcm", "t0_s": 20.0, "time_s": 0.0, "compensated": False, "read_noise": "split"}
+    usual = {"device": "pcm", "t0_s": 20.0, "time_s": 0.0, "compensation": "off", "read_noise": "split"}
     figure = Figure(value, None if value is not None else "it was not measured")
     return ChipFigure(
         **(usual | {"inference_s": 1e-3} | conditions), seed=seed, figure=figure, layer_snr_db={"fc": snr_db}
@@ -71,7 +71,7 @@ def test_chips_count_together_only_under_the_same_conditions() -> None:
         {},
         {"device": "pcm:read_scale=2.0"},
         {"time_s": 60.0},
-        {"compensated": True},
+        {"compensation": "layer"},
         {"read_noise": "frozen"},
         {"inference_s": 1e-6},
     ]
@@ -79,7 +79,7 @@ def test_chips_count_together_only_under_the_same_conditions() -> None:
     found = evaluation(*chips)
     entries = found.statistics()
     assert [entry.count for entry in entries] == [2] * len(changes)
-    assert [entry.compensated for entry in entries] == [False] * 5 + [True]
+    assert [entry.compensation for entry in entries] == ["off"] * 5 + ["layer"]
     assert all(entry.mean == pytest.approx(0.55) for entry in entries)
     titles = [table.title for table in evaluation_page(found, title="p")][1::2]
     assert titles == [

@@ -120,6 +120,15 @@ def test_the_page_has_every_count_and_figure() -> None:
     assert "UNCALIBRATED: the inputs that this depends on are random" in printed(cost_of(two_layers(), SMALL))
 
 
+def test_the_energy_of_cells_counts_once() -> None:
+    """Where the figures of a part hold it, the read voltage says only what the cells see."""
+    volts = {"tile": {**SMALL["tile"], "read_voltage": "0.1 V", "read_time": "100 ns"}}
+    part = {"level": "tile", "source": "x", "use": "tile-read", "energy": "1 pJ"}
+    for includes, uses in (((), {"tile-read", "cells"}), (("cells",), {"tile-read"})):
+        made = {**SMALL, **volts, "components": {"array": {**part, "includes": list(includes)}}}
+        assert {line.use for line in cost_of(two_layers(), made, calibration=numbers(9, 4)).lines} == uses
+
+
 @pytest.mark.parametrize(
     ("scaling", "factor"), [("nothing", 1), ("level", 10 / 28), ("level-squared", 54 / 196), ("nonzero", 3 / 4)]
 )

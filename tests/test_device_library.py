@@ -165,12 +165,11 @@ def test_milo_has_its_published_error_and_current() -> None:
     n2 = 1.388e-4 * -64 + 1.541e-3 * 16 + 5.711e-3 * -4 + 7.063e-3
     n3 = 8.871e-5 * 16 + 6.7919e-4 * -4 + 1.2968e-3
     volts = np.array([-0.5, 0.0, 0.1, 0.5])
-    current = device.current(np.array(100e-6), volts, g_max=225e-6)
-    np.testing.assert_allclose(current, 100e-6 * volts + n2 * volts**2 + n3 * volts**3, rtol=1e-9)
+    current = 100e-6 * volts + n2 * volts**2 + n3 * volts**3
+    shown = np.array(current[3] / 0.5)
+    terms = device.nonlinear_current(shown, volts, v_read=0.5, g_max=225e-6)
+    np.testing.assert_allclose(shown * volts + sum(siemens * level for siemens, level in terms), current, rtol=1e-6)
     assert abs(current[3] / 50e-6 - 1) > 0.03, "not a resistor"
-    np.testing.assert_allclose(device.current(np.array(10e-6), volts, g_max=22.5e-6), current / 10, rtol=1e-9)
-    with pytest.raises(UsageError, match=r"the current of a cell of 'reram-milo' is not known at 0\.6 V"):
-        device.current(np.array(100e-6), np.array([0.1, -0.6]), g_max=225e-6)
 
 
 # Charge-trapping flash.
@@ -265,8 +264,9 @@ def test_generic_shapes_are_those_of_their_formulas() -> None:
 )
 def test_no_device_speaks_of_times_beyond_its_data_unless_asked(name: str, last_s: float) -> None:
     check_time(find_device(name), last_s)
-    with pytest.raises(UsageError, match=r"is beyond what the device .* has data for"):
+    with pytest.raises(UsageError, match=r"is beyond what the device .* has data for") as refused:
         check_time(find_device(name), last_s * 1.01 + 1)
+    assert ("or add extrapolate=1 to the device" in str(refused.value.fix)) == (name != "pcm-hermes")
     if name != "pcm-hermes":
         asked = find_device(f"{name}{',' if ':' in name else ':'}extrapolate=1")
         check_time(asked, last_s * 100 + 100)
@@ -281,8 +281,9 @@ def test_a_device_without_an_off_state_cannot_hold_zero(name: str, lowest: str) 
     with pytest.raises(UsageError, match=r"the cells of the program go down to 0 S, those of the device") as caught:
         product(weight).write(name)
     assert f'"{lowest}"' in str(caught.value.fix)
-    assert product(weight, [f"cell.g_min={lowest}"]).write(name).written is not None
-    assert product(weight).write(f"{name}:extrapolate=1").written is not None
+    voltage = "tile.read_voltage=0.2 V"
+    assert product(weight, [f"cell.g_min={lowest}", voltage]).write(name).written is not None
+    assert product(weight, [voltage]).write(f"{name}:extrapolate=1").written is not None
     check_range(find_device(name), g_min=0.23 * 25e-6, g_max=25e-6)
 
 
@@ -375,7 +376,7 @@ def test_statistics_are_those_of_drawn_cells(name: str) -> None:
 def test_the_library_is_written_and_run_by_name() -> None:
     weight = np.random.default_rng(2).normal(size=(8, 5))
     inputs = np.random.default_rng(3).normal(size=(4, 8)).astype(np.float32)
-    program = product(weight, ["cell.g_min=6 uS"])
+    program = product(weight, ["cell.g_min=6 uS", "tile.read_voltage=0.2 V"])
     ideal = program.write().run(inputs)["y"]
     for name in DEVICES:
         outputs = program.write(name, seed=1).run(inputs)["y"]

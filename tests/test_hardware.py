@@ -86,7 +86,15 @@ def test_a_small_description_is_completed_with_the_documented_defaults() -> None
             "source_resistance": "0 Ohm",
             "sense_resistance": "0 Ohm",
         },
-        "weights": {"encoding": "differential", "slices": 1, "scale": "column", "subtraction": "analog"},
+        "weights": {
+            "encoding": "differential",
+            "slices": 1,
+            "scale": "column",
+            "range": "max",
+            "percentile": 99.9,
+            "expected_error": 0.0,
+            "subtraction": "analog",
+        },
         "dac": {"bits": 8, "range": "percentile", "percentile": 99.99},
         "input": {"mode": "parallel", "digit_bits": 1, "sign": "twos-complement"},
         "adc": {

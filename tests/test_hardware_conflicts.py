@@ -167,11 +167,10 @@ from xbarc.hardware.load import load_hardware
         ),
         (
             "columns = 64",
-            'columns = 64\nread_voltage = "0.2 V"\n[components.x]\nlevel = "tile"\nsource = "x"\npower = "1 mW"\n'
-            'includes = ["cells"]',
-            'components.x.includes has "cells", whose energy tile.read_voltage = 200 mV counts again',
-            15,
-            'take "cells" out of includes, or remove tile.read_voltage',
+            'columns = 64\ntemperature = "77 K"',
+            "tile.temperature = 77 K is lower than 300 K, from which on it is known what wires resist",
+            10,
+            "give a higher one, or the resistances at that temperature and no temperature",
         ),
         (
             "[adc]\nbits = 8",

@@ -38,7 +38,7 @@ def error_of(tmp_path: Path, text: str, *overrides: str) -> HardwareError:
             "unknown key tile.frequency",
             9,
             "the keys of the table [tile] are rows, columns, polarity, active_rows, read_time, write_time, "
-            "read_voltage, row_wire, column_wire, source_resistance and sense_resistance",
+            "read_voltage, temperature, row_wire, column_wire, source_resistance and sense_resistance",
         ),
         (
             "[cell]",

@@ -9,7 +9,8 @@ import math
 import numpy as np
 import pytest
 
-from xbarc.report.writing import WriteCosts, write_report
+from xbarc.report.writing import write_report
+from xbarc.runtime.programming import WriteCosts
 from xbarc.runtime.write_verify import WrittenCells
 
 #: Six cells: two accepted at once, two after pulses, two never; errors in siemens.
@@ -18,12 +19,15 @@ WRITTEN = WrittenCells(
     target=np.full((2, 3), 1e-5),
     conductance=1e-5 + ERRORS,
     band=np.full((2, 3), 2.5e-7),
+    faulty=np.array([[False, False, False], [False, False, True]]),
     accepted=np.array([[True, True, True], [True, False, False]]),
     cycles=np.array([[1, 1, 3], [2, 4, 4]]),
     pulses_up=np.array([[0, 0, 10], [0, 30, 0]]),
     pulses_down=np.array([[0, 0, 2], [5, 0, 40]]),
+    lowest=np.array([[1e-6, 1e-6, 1e-6], [1e-6, 2e-6, 1.4e-5]]),
+    highest=np.array([[2e-5, 3e-5, 3e-5], [3e-5, 3e-5, 1.4e-5]]),
     reachable=np.array([[True, True, True], [True, True, False]]),
-    asymmetry=np.array([[0.0, 0.1, -0.1], [0.2, -0.2, -0.6]]),
+    asymmetry=np.array([[0.0, 0.1, -0.1], [0.2, -0.6, 0.0]]),
 )
 
 
@@ -38,9 +42,13 @@ def test_a_report_counts_what_was_done() -> None:
     assert report.cycles_p50 == 2.5
     assert report.cycles_most == 4
     assert report.cycles_counts == (2, 1, 1, 2)
-    assert report.asymmetry_mean == pytest.approx(-0.1)
-    assert report.asymmetry_rms == pytest.approx(math.sqrt(0.46 / 6))
+    assert report.faulty == 1
+    assert report.asymmetry_mean == pytest.approx(-0.08)
+    assert report.asymmetry_rms == pytest.approx(math.sqrt(0.42 / 5))
     assert report.asymmetry_largest == pytest.approx(0.6)
+    assert 1e-6 < report.reach_low < 2e-6 < 2e-5 < report.reach_high < 3e-5
+    stuck = write_report(dataclasses.replace(WRITTEN, faulty=np.ones((2, 3), dtype=bool)))
+    assert (stuck.faulty, stuck.asymmetry_largest) == (6, pytest.approx(0.6))
 
 
 def test_residuals_are_of_all_cells_and_of_the_accepted() -> None:

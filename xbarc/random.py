@@ -124,6 +124,10 @@ def _fill_checked(
     if not 0 <= first_column <= 2**34 - columns:
         raise ValueError(f"{columns} columns from column {first_column} on, expected columns from 0 to 2**34 - 1")
     quad, lead = divmod(first_column, 4)
+    if normal and lead == 0 and columns % 4 == 0 and out.flags.c_contiguous:
+        place = np.uint32(plane), np.uint32(quad)
+        _fill_whole(out.reshape(-1), np.uint32(key.low), np.uint32(key.high), row_words, *place, columns // 4)
+        return
     _fill(out, np.uint32(key.low), np.uint32(key.high), row_words, np.uint32(plane), np.uint32(quad), lead, normal)
 
 
@@ -209,6 +213,25 @@ def normal_quads(c0, c1, c2, plane, k0, k1, count, words, values):  # type: igno
     _philox(c0, c1, c2, plane, k0, k1, count, words)
     for i in range(4 * count):
         values[i] = _normal(words[i])
+
+
+@_compile
+def _fill_whole(out, k0, k1, row_words, plane, first_quad, quads):  # type: ignore[no-untyped-def]
+    """As :func:`_fill`, normal numbers, where every row takes whole counters and lies behind the one before."""
+    c0, c1, c2 = np.empty(_CHUNK, np.uint32), np.empty(_CHUNK, np.uint32), np.empty(_CHUNK, np.uint32)
+    words = np.empty(4 * _CHUNK, np.uint32)
+    for start in range(0, row_words.shape[0] * quads, _CHUNK):
+        count = min(_CHUNK, row_words.shape[0] * quads - start)
+        row, quad = divmod(start, quads)
+        low, high = row_words[row, 0], row_words[row, 1]
+        for i in range(count):
+            c0[i], c1[i], c2[i] = low, high, np.uint32(first_quad + np.uint32(quad))
+            quad += 1
+            if quad == quads:
+                quad, row = 0, row + 1
+                if row < row_words.shape[0]:
+                    low, high = row_words[row, 0], row_words[row, 1]
+        normal_quads(c0, c1, c2, plane, k0, k1, count, words, out[4 * start : 4 * (start + count)])
 
 
 @_compile

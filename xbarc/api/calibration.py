@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,7 +16,8 @@ from xbarc.api.specs import InputSpec
 from xbarc.errors import DataError
 from xbarc.ir.executor import Batch
 
-CalibrationLike = str | os.PathLike[str] | Mapping[str, np.ndarray] | np.ndarray | Iterable[Any] | None
+SampleLike = str | os.PathLike[str] | Mapping[str, np.ndarray] | np.ndarray | Iterable[Any] | Samples
+CalibrationLike = SampleLike | None
 
 
 @dataclass(frozen=True)
@@ -77,13 +78,18 @@ def calibration_of(
     Raises:
         DataError: data that do not fit the model, or an iterator, which can be read only once.
     """
-    data, origin = _opened(given, specs)
+    data, origin = (None, "seeded standard-normal inputs") if given is None else open_sample(given, specs)
     return Calibration(specs, batch_size, data, origin, trial)
 
 
-def _opened(given: CalibrationLike, specs: list[InputSpec]) -> tuple[Samples | None, str]:
-    if given is None:
-        return None, "seeded standard-normal inputs"
+def open_sample(given: SampleLike, specs: Sequence[InputSpec]) -> tuple[Samples, str]:
+    """A sample of real data that can be read again and again, and what it is.
+
+    Raises:
+        DataError: data that do not fit the model, or an iterator, which can be read only once.
+    """
+    if isinstance(given, Samples):
+        return given, "samples"
     if isinstance(given, str | os.PathLike):
         return open_data(given, specs), os.path.abspath(given)
     if isinstance(given, Mapping | np.ndarray):

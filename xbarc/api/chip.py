@@ -12,38 +12,41 @@ from typing import Any, Self
 import numpy as np
 import onnx
 
+from xbarc.api.calibration import SampleLike, open_sample
 from xbarc.api.chip_files import save_cells
+from xbarc.api.comparing import compare_chips
+from xbarc.api.corrections import Corrections
 from xbarc.api.data import Samples, samples_from_arrays
 from xbarc.api.evaluation import DataLike, Network, Progress, Tell, layer_snr_db
+from xbarc.api.explanation import ExplainedChips, explain_chips
 from xbarc.api.feeding import feeds_of
 from xbarc.api.judging import Chips, evaluate_chips
-from xbarc.api.machines import batch_size, build_machine
+from xbarc.api.looks import Look
+from xbarc.api.machines import build_machine
 from xbarc.api.metrics import Metric
 from xbarc.api.model_files import save_program
-from xbarc.api.reading import Reading, check_reading, read_chip
-from xbarc.api.setting import Setting
+from xbarc.api.reading import read_chip, read_program
+from xbarc.api.repairs import FoundChip, recalibrate, retune
 from xbarc.api.source import ModelLike
-from xbarc.api.times import seconds_of
-from xbarc.api.writing import Written, beside_cells
-from xbarc.devices.catalogue import device_text
-from xbarc.devices.device import Device, ReadNoise
 from xbarc.devices.faults import stored_faults
-from xbarc.devices.ideal import IdealDevice
 from xbarc.errors import DataError, UsageError
 from xbarc.ir.graph import Graph
 from xbarc.ir.layer import layers
 from xbarc.ir.naming import unique_names
 from xbarc.ir.samples import outputs_join
 from xbarc.onnx_io.program import StoredProgram, write_program
+from xbarc.report.chip_difference import ChipDifference
+from xbarc.report.chip_writing import ChipWriting
 from xbarc.report.evaluation import ChipFigure, Evaluation, Figure
+from xbarc.report.explanation import Explanation
 from xbarc.runtime.layer_plan import LayerNoise
 from xbarc.runtime.layer_run import Place
 from xbarc.runtime.machine import Machine
+from xbarc.runtime.programming import write_verify_text
 from xbarc.runtime.tiles import TilesSolved
-from xbarc.units import format_duration
 
 
-class Chip:
+class Chip(Look):
     """A program on one chip, read at one time. Made by :meth:`xbarc.api.program.Program.write`.
 
     Looking at a chip at another time, or with compensation, gives another object; the cells stay as they were written.
@@ -53,63 +56,52 @@ class Chip:
         setting: the program and how it runs.
         written: the cells; ``None`` on the ideal device, where every cell holds its target and nothing is drawn.
         reading: the time, and what is done about noise and drift.
+        corrections: what repairs have changed.
 
     Raises:
         UsageError: a reading that the device cannot speak of.
     """
 
-    def __init__(self, setting: Setting, written: Written | None = None, reading: Reading | None = None) -> None:
-        self.setting = setting
-        self.written = written
-        self.reading = reading or Reading()
-        self._batch_size = batch_size(setting.graph)
-        check_reading(self.device, self.reading)
-
     @property
-    def device(self) -> Device:
-        """What the cells are made of."""
-        return IdealDevice() if self.written is None else self.written.device
+    def writing(self) -> ChipWriting | None:
+        """What writing it in closed loop came to; ``None``: it was written in one shot, or is ideal."""
+        return None if self.written is None else self.written.writing
 
     @property
     def noisy(self) -> bool:
         """Whether something is drawn anew at every read."""
         return bool(self._cells[1])
 
-    def at(self, time: float | str) -> Self:
-        """The chip at a time: seconds from the device's reference moment on, or a text such as ``"1d"``.
+    def retuned(self, sample: SampleLike) -> Self:
+        """The chip with ranges of its ADCs that are tuned anew, by the hardware's policy, on its own currents.
+
+        :func:`xbarc.api.repairs.retune` says how.
+
+        Corrections hold for the chip as it is looked at now; a look at another time keeps them, and another call makes
+        fresh ones. Ranges come first: an earlier recalibration, which was fitted to other ranges, is dropped.
+
+        Args:
+            sample: a data file or folder, arrays by input name, one array, or a list of batches.
 
         Raises:
-            UsageError: a time before 0, one that cannot be read, or one beyond what the device's model speaks of.
+            DataError: data that do not fit the model, or that make values that are not finite.
+            UsageError: the ideal device has nothing to repair.
         """
-        return self._looked_at(time_s=seconds_of(time))
+        return self._repaired(retune(self._to_repair, self._sample(sample)))
 
-    def compensated(self, on: bool = True) -> Self:
-        """The chip with, or without, global drift compensation: one factor a layer, measured on the chip."""
-        return self._looked_at(compensated=on)
+    def recalibrated(self, sample: SampleLike) -> Self:
+        """The chip with a scale and an offset for every column, fitted to the ideal device's outputs, layer by layer.
 
-    def with_read_noise(self, read_noise: ReadNoise) -> Self:
-        """The chip with another convention of what of the cells' read noise is frozen."""
-        return self._looked_at(read_noise=read_noise)
+        :func:`xbarc.api.repairs.recalibrate` says how. Lifetime as of :meth:`retuned`, whose ranges are kept.
 
-    def with_inference_time(self, inference: float | str) -> Self:
-        """The chip with inferences of another duration, seconds or a text: it parts slow from fast read noise.
+        Args:
+            sample: as for :meth:`retuned`.
 
         Raises:
-            UsageError: a duration that is not above 0 or cannot be read.
+            DataError: as :meth:`retuned`; also a sample of which a layer gets too few windows.
+            UsageError: the ideal device has nothing to repair.
         """
-        return self._looked_at(inference_s=seconds_of(inference))
-
-    def with_ir_drop(self, on: bool = True) -> Self:
-        """The chip with, or without, what is lost on the wires of its tiles, where the hardware has any.
-
-        With it is the default. The ideal device has none.
-        """
-        return self._looked_at(ir_drop=on)
-
-    @property
-    def ir_drop(self) -> bool:
-        """Whether anything is lost on wires."""
-        return self.written is not None and self.reading.ir_drop and self.setting.hardware.tile.has_wires
+        return self._repaired(recalibrate(self._to_repair, self.corrections, self._sample(sample)))
 
     def prepare(self, progress: TilesSolved | None = None) -> None:
         """Read the cells now, not when they are first needed: where tiles have wires, that may take long.
@@ -120,8 +112,8 @@ class Chip:
         Raises:
             HardwareError: wires out of all proportion to the cells.
         """
-        if "_cells" not in vars(self):
-            self._cells = self._read(progress)
+        if "_found" not in vars(self):
+            self._found = self._read(progress)
 
     def run(
         self, inputs: Mapping[str, Any] | np.ndarray | Samples, *, repeat: int = 0, first_sample: int = 0
@@ -185,10 +177,18 @@ class Chip:
         Errors of converters are spelled out: gain, offset and nonlinearity of ADCs, levels that DACs apply.
 
         Without fast read noise and ADC noise it computes what :meth:`run` computes, bit for bit.
+
+        Raises:
+            UsageError: a look without the codes of converters, which such a model has.
         """
         return write_program(self._stored())
 
     def _stored(self) -> StoredProgram:
+        if any(not (layer.dac.quantises and layer.adc.quantises) for layer in layers(self._cells[0])):
+            raise UsageError(
+                "an ONNX model of a chip has the codes of its converters, and this look at it leaves some out",
+                fix="leave the effects input-codes and output-codes in, in all layers",
+            )
         facts = {**self.setting.facts, "hardware": self.setting.hardware.to_dict()}
         if self.written is not None:
             facts["chip"] = {
@@ -196,6 +196,10 @@ class Chip:
                 "seed": self.written.seed,
                 **self._facts,
             }
+            if self.written.programming is not None:
+                facts["chip"]["programming"] = write_verify_text(self.written.programming)
+            if self.written.placement != "as-compiled":
+                facts["chip"]["placement"] = self.written.placement
             if self.written.faults is not None:
                 facts["chip"]["faults"] = stored_faults(self.written.faults)
         return StoredProgram(self._cells[0], facts)
@@ -211,6 +215,8 @@ class Chip:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the cells to a file, to be read back by :meth:`xbarc.api.program.Program.load_chip`.
 
+        The look at them is not saved, nor are corrections: time, compensation and repairs are asked for again.
+
         Raises:
             UsageError: the ideal device has no cells to save.
             XbarcError: the file cannot be written.
@@ -218,6 +224,14 @@ class Chip:
         if self.written is None:
             raise UsageError("a chip on the ideal device has nothing to save", fix="save its program")
         save_cells(path, self.setting.graph, self.setting.hardware, self.written)
+
+    def compare(self, other: Chip) -> ChipDifference:
+        """What cells and weights of this chip and another, or of this one at another time, differ by, layer by layer.
+
+        Raises:
+            UsageError: a chip of another program.
+        """
+        return compare_chips(self, other)
 
     def layer_snr(self, inputs: Mapping[str, Any]) -> dict[str, float]:
         """Signal-to-noise ratio of each layer's output against the ideal device, in decibels, for one batch.
@@ -271,6 +285,38 @@ class Chip:
             progress=progress,
         )
 
+    def explain(
+        self,
+        inputs: DataLike,
+        labels: Any = None,
+        *,
+        chips: ExplainedChips = (),
+        metric: str | Metric = "top-1",
+        output: str | None = None,
+        reference: ModelLike | None = None,
+        progress: Tell | None = None,
+    ) -> Explanation:
+        """What costs chips their accuracy: each effect alone and all but each, for the whole network and by layer.
+
+        Args:
+            inputs, labels, metric, output, reference, progress: as for :meth:`evaluate`.
+            chips: written chips to explain together, which differ in nothing but their seeds; this one by default.
+
+        Raises:
+            DataError, ModelError: as :meth:`evaluate`.
+            UsageError: as there; also chips that were repaired, or that differ in more than their seeds.
+        """
+        return explain_chips(
+            Chip(self.setting),
+            inputs,
+            labels,
+            chips=chips or [self],
+            metric=metric,
+            output=output,
+            reference=reference,
+            progress=progress,
+        )
+
     def _run(self, feeds: Mapping[str, Any], place: Place) -> dict[str, Any]:
         machine, fetched = self._machine
         results = machine.run(feeds, place=place)
@@ -278,13 +324,19 @@ class Chip:
 
     @cached_property
     def _cells(self) -> tuple[Graph, dict[str, LayerNoise]]:
-        """The program with what the cells hold, and the noise of each read."""
+        """The program with what the cells hold and what repairs corrected, and the noise of each read."""
+        graph, noise = self._found
+        return self.corrections.applied(graph), noise
+
+    @cached_property
+    def _found(self) -> tuple[Graph, dict[str, LayerNoise]]:
+        """The same without repairs."""
         return self._read()
 
     def _read(self, progress: TilesSolved | None = None) -> tuple[Graph, dict[str, LayerNoise]]:
         setting = self.setting
         if self.written is None:
-            return setting.graph, {}
+            return read_program(setting.graph, self.reading.effects), {}
         return read_chip(
             setting.graph, setting.hardware, self.written, self.reading, threads=setting.threads, progress=progress
         )
@@ -294,38 +346,24 @@ class Chip:
         graph, noise = self._cells
         return build_machine(graph, noise=noise, threads=self.setting.threads, optimization=self.setting.optimization)
 
-    def _looked_at(self, **changes: Any) -> Self:
-        return type(self)(self.setting, self.written, dataclasses.replace(self.reading, **changes))
-
     @property
-    def seed(self) -> int:
-        """That it was drawn from.
-
-        Raises:
-            UsageError: the ideal device has none.
-        """
+    def _to_repair(self) -> FoundChip:
         if self.written is None:
-            raise UsageError("the ideal device has no chips to tell apart", fix="write on another device")
-        return self.written.seed
+            raise UsageError("the ideal device has nothing to repair", fix="write on another device")
+        return FoundChip(self.setting, *self._found, self.reading.time_s)
 
-    @property
-    def _facts(self) -> dict[str, Any]:
-        """The reading as plain data."""
-        return {**dataclasses.asdict(self.reading), "ir_drop": self.ir_drop}
+    def _sample(self, given: SampleLike) -> Samples:
+        return open_sample(given, self.setting.specs)[0]
 
-    @property
-    def words(self) -> str:
-        """What it is called while something is done with it."""
-        compensated = ", compensated" if self.reading.compensated else ""
-        return f"chip {self.seed} at {format_duration(self.reading.time_s)}{compensated}"
+    def _repaired(self, corrections: Corrections) -> Self:
+        other = type(self)(self.setting, self.written, self.reading, corrections)
+        other._found = self._found  # the same look at the same cells
+        return other
 
     def figure_of(self, figure: Figure, snr: dict[str, float]) -> ChipFigure:
         """A figure that was measured on it, with all that it depends on."""
         return ChipFigure(
-            device=device_text(self.device),
-            t0_s=self.device.t0_s,
-            **self._facts,
-            **beside_cells(self.setting.hardware, self.written),
+            **dataclasses.asdict(self.condition),
             seed=self.seed,
             figure=figure,
             layer_snr_db=snr,

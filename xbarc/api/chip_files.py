@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from xbarc.api.files import array_names, read_array, write_npz
-from xbarc.api.writing import Written, check_seed, digest
+from xbarc.api.order_files import order_arrays, orders_of
+from xbarc.api.writing import Written, check_placement, check_seed, check_voltages, digest
 from xbarc.devices.catalogue import restored_device, stored_device
 from xbarc.devices.device import Device
 from xbarc.devices.faults import FaultMap, restored_faults, stored_faults
@@ -17,7 +18,12 @@ from xbarc.errors import DataError, DeviceError, UsageError
 from xbarc.hardware.schema import Hardware
 from xbarc.ir.graph import Graph
 from xbarc.ir.layer import Layer, layers
+from xbarc.report.chip_writing import ChipWriting
+from xbarc.report.evaluation import Placement
 from xbarc.runtime.cells import Cells
+from xbarc.runtime.faults import can_fail
+from xbarc.runtime.programming import WriteVerify, find_write_verify, stored_write_verify
+from xbarc.runtime.tile_parts import LineOrder
 
 #: Version of the form of the file.
 _SCHEMA = 1
@@ -27,17 +33,21 @@ _Path = str | os.PathLike[str]
 
 
 def save_cells(path: _Path, graph: Graph, hardware: Hardware, written: Written) -> None:
-    """Write a chip to an ``.npz``: ``facts`` (JSON as bytes), and two arrays a layer, three where cells may be stuck.
+    """Write a chip to an ``.npz``: ``facts`` (JSON as bytes), and two arrays a layer, three where cells may be stuck,
+    and three more where its lines are laid in an order of their own (:mod:`xbarc.api.order_files`).
 
     Raises:
-        XbarcError: the file cannot be written, or the device could not be found again.
+        XbarcError: the file cannot be written, or the device or the closed loop could not be found again.
     """
     facts = {
         "schema": _SCHEMA,
         "program": digest(graph, hardware),
         **stored_device(written.device),
         "seed": written.seed,
+        **({} if written.placement == "as-compiled" else {"placement": written.placement}),
         **({} if written.faults is None else {"faults": stored_faults(written.faults)}),
+        **({} if written.programming is None else {"programming": stored_write_verify(written.programming)}),
+        **({} if written.writing is None else {"writing": written.writing.to_json()}),
     }
     arrays = {_FACTS: np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8)}
     for number, layer in enumerate(_matrices(graph)):
@@ -46,6 +56,8 @@ def save_cells(path: _Path, graph: Graph, hardware: Hardware, written: Written) 
         arrays[f"{number}.nu"] = cells.nu
         if cells.held is not None:
             arrays[f"{number}.held"] = cells.held
+        if written.orders:
+            arrays |= order_arrays(number, written.orders[layer.read.matrix])
     write_npz(path, [arrays])
 
 
@@ -54,6 +66,7 @@ def load_cells(path: _Path, graph: Graph, hardware: Hardware) -> Written:
 
     Raises:
         DataError: the file is missing or damaged, or the chip was written with another program.
+        UsageError: its cells are no resistors, and the program does not say what voltages they are read at.
     """
     names = array_names(path)
     facts = _facts(path, names)
@@ -64,9 +77,10 @@ def load_cells(path: _Path, graph: Graph, hardware: Hardware) -> Written:
             fix="load it with the program that it was written with",
         )
     device = _device(path, facts)
+    check_voltages(device, graph, hardware)
     faults = _faults(path, facts)
-    drawn = device.stuck_at_gmin, device.stuck_at_gmax, device.dead_rows, device.dead_columns
-    faulty = faults is not None or any(drawn)
+    faulty = can_fail(device, faults)
+    placement = _placement(path, facts)
     return Written(
         device,
         facts["seed"],
@@ -79,6 +93,9 @@ def load_cells(path: _Path, graph: Graph, hardware: Hardware) -> Written:
             for number, layer in enumerate(_matrices(graph))
         },
         faults,
+        *_programming(path, facts),
+        placement=placement,
+        orders=_orders(path, names, graph, hardware) if faulty and placement == "fault-aware" else {},
     )
 
 
@@ -119,6 +136,38 @@ def _faults(path: _Path, facts: dict[str, Any]) -> FaultMap | None:
         return restored_faults(facts["faults"]) if "faults" in facts else None
     except (DeviceError, TypeError) as error:
         raise _damaged(path, "its map of faults cannot be read") from error
+
+
+def _programming(path: _Path, facts: dict[str, Any]) -> tuple[WriteVerify | None, ChipWriting | None]:
+    try:
+        writing = ChipWriting.from_json(facts["writing"]) if "writing" in facts else None
+        programming = find_write_verify(str(facts["programming"])) if "programming" in facts else None
+        return programming, writing
+    except (UsageError, KeyError, TypeError, ValueError) as error:
+        raise _damaged(path, "how it was written cannot be read") from error
+
+
+def _placement(path: _Path, facts: dict[str, Any]) -> Placement:
+    placement: Placement = facts.get("placement", "as-compiled")
+    try:
+        check_placement(placement)
+    except UsageError as error:
+        raise _damaged(path, error.what) from error
+    return placement
+
+
+def _orders(path: _Path, names: list[str], graph: Graph, hardware: Hardware) -> dict[str, tuple[LineOrder, ...]]:
+    def read(name: str) -> np.ndarray:
+        if name not in names:
+            raise _damaged(path, f"it lacks {name!r}")
+        return read_array(path, name)
+
+    try:
+        return {
+            layer.read.matrix: orders_of(read, number, layer, hardware) for number, layer in enumerate(_matrices(graph))
+        }
+    except ValueError as error:
+        raise _damaged(path, str(error)) from error
 
 
 def _array(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -88,9 +89,14 @@ class Samples:
         self._is_spent = iter(self._batches) is self._batches
         return self._read(self._division.fixed or size)
 
-    def size_of(self, inputs: Inputs) -> int:
+    def size_of(self, inputs: Mapping[str, Any]) -> int:
         """How many samples a batch holds."""
         return _size(inputs, self._division.batched)
+
+    def first(self, count: int) -> Samples:
+        """The first `count` samples, all where there are fewer, without labels; still read batch by batch."""
+        known = None if self.count is None else min(count, self.count)
+        return Samples(_First(self, count), self.specs, has_labels=False, origin=self._origin, count=known)
 
     def sha256(self) -> str:
         """The hash of the inputs as the model reads them, and of the labels where asked for; equal for any file form.
@@ -197,6 +203,22 @@ def samples_from_batches(batches: Iterable[Any], specs: Sequence[InputSpec], *, 
     return Samples(batches, specs, has_labels=labels)
 
 
+@dataclass(frozen=True)
+class _First:
+    """The first of some samples, in batches."""
+
+    samples: Samples
+    count: int
+
+    def __iter__(self) -> Iterator[Inputs]:
+        left, batched = self.count, divide(self.samples.specs).batched
+        for inputs in self.samples.batches(min(self.count, _HASH_BATCH)):
+            yield {name: value[:left] if name in batched else value for name, value in inputs.items()}
+            left -= self.samples.size_of(inputs)
+            if left <= 0:
+                return
+
+
 class _Digest:
     """One running hash an input, so that the cut into batches does not matter."""
 
@@ -233,7 +255,7 @@ def _bytes(value: Any) -> bytes:
     return len(text).to_bytes(8, "little") + text
 
 
-def _size(inputs: Inputs, batched: frozenset[str]) -> int:
+def _size(inputs: Mapping[str, Any], batched: frozenset[str]) -> int:
     return next((len(value) for name, value in inputs.items() if name in batched), 1)
 
 

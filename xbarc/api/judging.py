@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
 
 import numpy as np
 
+from xbarc.api.corrections import Corrections
+from xbarc.api.data import Samples
 from xbarc.api.evaluation import DataLike, Network, Tell, compare, part_of, samples_of
 from xbarc.api.machines import batch_size, build_machine
 from xbarc.api.metrics import Metric, parse_metric
@@ -15,6 +18,7 @@ from xbarc.api.reference import open_reference
 from xbarc.api.setting import Setting
 from xbarc.api.source import ModelLike
 from xbarc.api.writing import Written, digest
+from xbarc.devices.catalogue import device_text
 from xbarc.errors import DataError, UsageError
 from xbarc.report.evaluation import ChipFigure, Evaluation, Figure
 from xbarc.runtime.host import HostModel
@@ -24,12 +28,84 @@ from xbarc.runtime.tiles import TilesSolved
 _SNR_SAMPLES = 64
 
 
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What chips are judged by.
+
+    Attributes:
+        metric: to measure.
+        samples: with labels where the metric needs them.
+        batch: samples at a time; ``None``: all at once.
+        output: the one to judge.
+        floating: the float network; ``None``: there is none.
+        reason: why; ``None`` where there is one.
+    """
+
+    metric: Metric
+    samples: Samples
+    batch: int | None
+    output: str
+    floating: Network | None
+    reason: str | None
+
+    @classmethod
+    def of(
+        cls,
+        setting: Setting,
+        inputs: DataLike,
+        labels: Any,
+        *,
+        metric: str | Metric,
+        output: str | None,
+        reference: ModelLike | None,
+    ) -> Self:
+        """By a metric over data, as :meth:`xbarc.api.chip.Chip.evaluate` takes them.
+
+        Raises:
+            DataError, ModelError, UsageError: as there.
+        """
+        judge = parse_metric(metric) if isinstance(metric, str) else metric
+        samples = samples_of(inputs, labels, setting.specs, judge)
+        chosen = chosen_output(setting, output)
+        names = [spec.name for spec in setting.specs]
+        source, reason = open_reference(reference, setting.origin, inputs=names, output=chosen, threads=setting.threads)
+        floating = None if source is None else _network(source, chosen)
+        return cls(judge, samples, batch_size(setting.graph), chosen, floating, reason)
+
+    @property
+    def first(self) -> Mapping[str, np.ndarray]:
+        """The samples that signal-to-noise ratios are measured on."""
+        count = self.batch or self.samples.count
+        return next(self.samples.batches(min(_SNR_SAMPLES, count or _SNR_SAMPLES)))
+
+    def refuse_once(self, inputs: DataLike) -> None:
+        """Refuse data that can be read only once.
+
+        Raises:
+            DataError: it is an iterator.
+        """
+        if isinstance(inputs, Iterator):
+            raise DataError(
+                "an iterator gives its batches once, and they are read again for every chip",
+                fix="pass arrays, or a list of batches",
+            )
+
+    def figure_of_float(self, found: Figure | None) -> Figure:
+        """Of the float network, or why there is none."""
+        if found is None:
+            return Figure(None, self.reason)
+        if self.metric.needs_reference:
+            return Figure(None, f"the float network is itself the reference of {self.metric.name}")
+        return found
+
+
 class Judged(Protocol):
     """What an evaluation asks of a chip (:class:`xbarc.api.chip.Chip`)."""
 
     setting: Setting
     written: Written | None
     reading: Reading
+    corrections: Corrections
 
     @property
     def seed(self) -> int: ...
@@ -72,50 +148,38 @@ def evaluate_chips(
     Raises:
         DataError, ModelError, UsageError: as there.
     """
-    judge = parse_metric(metric) if isinstance(metric, str) else metric
     setting = ideal.setting
-    batch = batch_size(setting.graph)
-    samples = samples_of(inputs, labels, setting.specs, judge)
-    chosen = chosen_output(setting, output)
-    names = [spec.name for spec in setting.specs]
-    source, reason = open_reference(reference, setting.origin, inputs=names, output=chosen, threads=setting.threads)
-    floating_network = None if source is None else _network(source, chosen)
-    if chips and isinstance(inputs, Iterator):
-        raise DataError(
-            "an iterator gives its batches once, and they are read again for every chip",
-            fix="pass arrays, or a list of batches",
-        )
+    trial = Trial.of(setting, inputs, labels, metric=metric, output=output, reference=reference)
+    judge, samples = trial.metric, trial.samples
+    if chips:
+        trial.refuse_once(inputs)
     if isinstance(chips, list | tuple):
         for chip in chips:
-            _refuse_stranger(setting, chip)
-        if len({(chip.seed, chip.written and chip.written.faults, chip.reading) for chip in chips}) < len(chips):
+            refuse_stranger(setting, chip)
+        if len({_identity(chip) for chip in chips}) < len(chips):
             raise UsageError("a chip is given twice", fix="give every chip and time once: each counts once")
     figures, floating, count = compare(
-        {"quantized": _without_tiles(setting, chosen), "ideal": ideal.network(chosen)},
-        floating_network,
+        {"quantized": _without_tiles(setting, trial.output), "ideal": ideal.network(trial.output)},
+        trial.floating,
         samples,
         judge,
-        batch_size=batch,
+        batch_size=trial.batch,
         progress=part_of(progress, "ideal device", 0, 1 + len(chips)),
     )
-    if floating is None:
-        floating = Figure(None, reason)
-    elif judge.needs_reference:
-        floating = Figure(None, f"the float network is itself the reference of {judge.name}")
-    first = next(samples.batches(min(batch or count, _SNR_SAMPLES))) if chips else {}
+    first = trial.first if chips else {}
     wanted = ideal.layer_outputs(first) if chips else []
 
     def judged(number: int, chip: Judged) -> ChipFigure:
-        _refuse_stranger(setting, chip)
+        refuse_stranger(setting, chip)
         tell = part_of(progress, chip.words, number, 1 + len(chips))
-        chip.prepare(None if progress is None else _wires_told(progress, chip.words, number, 1 + len(chips)))
+        chip.prepare(None if progress is None else wires_told(progress, chip.words, number, 1 + len(chips)))
         ratios = chip.snr_against(first, wanted)
         results, _, _ = compare(
-            {"chip": chip.network(chosen)},
-            floating_network,
+            {"chip": chip.network(trial.output)},
+            trial.floating,
             samples,
             judge,
-            batch_size=batch,
+            batch_size=trial.batch,
             progress=tell,
         )
         return chip.figure_of(results["chip"], ratios)
@@ -126,9 +190,9 @@ def evaluate_chips(
         metric=judge.name,
         unit=judge.unit,
         is_share=judge.is_share,
-        output=chosen,
+        output=trial.output,
         samples=count,
-        float=floating,
+        float=trial.figure_of_float(floating),
         quantized=figures["quantized"],
         ideal=figures["ideal"],
         calibrated=setting.calibrated,
@@ -151,8 +215,19 @@ def chosen_output(setting: Setting, name: str | None) -> str:
     return name
 
 
-def _refuse_stranger(own: Setting, chip: Judged) -> None:
-    """Chips of another program have nothing to do with this one's figures."""
+def _identity(chip: Judged) -> tuple[object, ...]:
+    """What tells chips of one program apart, and looks at them."""
+    written = chip.written
+    how = written and (device_text(written.device), written.faults, written.programming, written.placement)
+    return chip.seed, how, chip.reading, chip.corrections
+
+
+def refuse_stranger(own: Setting, chip: Judged) -> None:
+    """Chips of another program have nothing to do with this one's figures.
+
+    Raises:
+        UsageError: it is one.
+    """
     other = chip.setting
     if other.graph is not own.graph and digest(other.graph, other.hardware) != digest(own.graph, own.hardware):
         raise UsageError("a chip was written with another program", fix="evaluate each program's chips by itself")
@@ -165,7 +240,8 @@ def _without_tiles(setting: Setting, output: str) -> Network:
     return lambda batch, first: machine.run(batch)[name]
 
 
-def _wires_told(tell: Tell, doing: str, number: int, parts: int) -> TilesSolved:
+def wires_told(tell: Tell, doing: str, number: int, parts: int) -> TilesSolved:
+    """What is told while wires are solved."""
     return lambda done, of: tell(f"{doing}: wires of {done} of {of} tiles", number, parts)
 
 

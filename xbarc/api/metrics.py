@@ -57,6 +57,8 @@ class Metric(ABC):
 
     needs_labels: ClassVar[bool] = False
     needs_reference: ClassVar[bool] = False
+    less_is_better: ClassVar[bool] = False
+    """Whether it counts errors."""
     is_share: ClassVar[bool] = False
     """Whether the value is a share, 0..1, that one prints in percent."""
     unit: ClassVar[str] = ""
@@ -154,6 +156,7 @@ class MeanSquaredError(Metric):
     """The mean over all elements of `(output - reference)^2`, in float64."""
 
     needs_reference: ClassVar[bool] = True
+    less_is_better: ClassVar[bool] = True
 
     @property
     def name(self) -> str:

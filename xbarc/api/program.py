@@ -10,23 +10,27 @@ from typing import TYPE_CHECKING, Any, Final
 
 import onnx
 
+from xbarc.api.calibration import SampleLike, open_sample
 from xbarc.api.chip import Chip
 from xbarc.api.chip_files import load_cells
 from xbarc.api.machines import default_threads
 from xbarc.api.model_files import save_program
-from xbarc.api.reading import Reading
+from xbarc.api.reading import Reading, compensation_of
 from xbarc.api.reference import Origin
-from xbarc.api.series import ChipSeries
+from xbarc.api.repairs import Repair, repairs_of
+from xbarc.api.series import ChipSeries, Repairs
 from xbarc.api.setting import Setting
 from xbarc.api.source import input_specs, read_bare
 from xbarc.api.specs import InputSpec
 from xbarc.api.times import seconds_of
-from xbarc.api.writing import check_seed, write_chip
+from xbarc.api.verified import known_programming
+from xbarc.api.writing import check_placement, check_seed, write_chip
 from xbarc.devices.catalogue import find_device
 from xbarc.devices.faults import FaultMap, load_faults
 from xbarc.devices.ideal import IdealDevice
 from xbarc.errors import HardwareError, ProgramError, UsageError
 from xbarc.hardware.schema import Hardware
+from xbarc.ir.effects import EVERYTHING
 from xbarc.ir.graph import Graph
 from xbarc.ir.printer import print_graph
 from xbarc.onnx_io.program import StoredProgram, read_program, write_program
@@ -36,7 +40,9 @@ from xbarc.report.utilisation import UtilisationReport, is_calibrated, utilisati
 
 if TYPE_CHECKING:
     from xbarc.devices.device import Device, ReadNoise
+    from xbarc.report.evaluation import Compensation, Placement
     from xbarc.runtime.host import Optimization
+    from xbarc.runtime.programming import WriteVerify
 
 #: What every program remembers of its making.
 _FACTS: Final = (
@@ -87,6 +93,8 @@ class Program:
         *,
         seed: int = 0,
         faults: str | os.PathLike[str] | FaultMap | None = None,
+        programming: str | WriteVerify | None = None,
+        placement: Placement = "as-compiled",
         threads: int | None = None,
         optimization: Optimization = "basic",
     ) -> Chip:
@@ -99,16 +107,22 @@ class Program:
             seed: of the chip: the same seed gives the same chip.
             faults: that the chip is known to have, beside those that are drawn: a CSV file, as
                 :func:`xbarc.devices.faults.load_faults` reads it, or a map.
+            programming: the closed loop that cells are written in, ``ecram-li:band=0.01`` or an object
+                (:class:`xbarc.runtime.programming.WriteVerify`), in place of the device's programming errors; ``None``:
+                in one shot, with these. What it came to is ``chip.writing``.
+            placement: ``fault-aware``: lines of blocks lie on those of tiles where the faults of this chip do little
+                harm (:mod:`xbarc.runtime.fault_placement`); ``as-compiled``: as the program says.
             threads: all that the process may use by default.
             optimization: how far onnxruntime may rewrite host operators.
 
         Raises:
-            UsageError: an unknown device, parameters out of their range, what is no seed, or faults of the ideal
-                device.
+            UsageError: an unknown device, closed loop or placement, parameters out of their range, what is no seed, or
+                faults, a closed loop or a placement by faults on the ideal device.
             DeviceError: a map of faults that cannot be read, or of places that the chip does not have.
         """
-        found, known = _found(device), _known(faults)
+        found, known, loop = _found(device), _known(faults), known_programming(programming)
         check_seed(seed)
+        check_placement(placement)
         if "chip" in self.facts and not isinstance(found, IdealDevice):
             raise UsageError(
                 "this is a chip that was written already, not a program",
@@ -116,8 +130,23 @@ class Program:
             )
         setting = self._setting(threads, optimization)
         if not isinstance(found, IdealDevice):
-            return Chip(setting, write_chip(self.graph, self.hardware, found, seed=int(seed), faults=known))
-        if known is not None:
+            written = write_chip(
+                self.graph,
+                self.hardware,
+                found,
+                seed=int(seed),
+                faults=known,
+                programming=loop,
+                placement=placement,
+                threads=setting.threads,
+            )
+            return Chip(setting, written)
+        if loop is not None:
+            raise UsageError(
+                "cells of the ideal device hold their targets: there is nothing to verify",
+                fix="write on another device, such as generic, whose cells have errors only where it is asked for",
+            )
+        if known is not None or placement != "as-compiled":
             raise UsageError(
                 "the ideal device has no faults", fix="write on the device generic, whose cells hold theirs"
             )
@@ -129,11 +158,16 @@ class Program:
         *,
         seeds: Sequence[int],
         faults: str | os.PathLike[str] | FaultMap | None = None,
+        programming: str | WriteVerify | None = None,
+        placement: Placement = "as-compiled",
         times: Iterable[float | str] = (0.0,),
-        compensated: Iterable[bool] = (False,),
+        compensated: Iterable[bool | Compensation] = (False,),
         read_noise: ReadNoise = "split",
         inference: float | str = 1e-3,
         ir_drop: bool = True,
+        repairs: Iterable[str] = (),
+        sample: SampleLike | None = None,
+        repair_time: float | str | None = None,
         threads: int | None = None,
         optimization: Optimization = "basic",
     ) -> ChipSeries:
@@ -143,24 +177,56 @@ class Program:
             device: as for :meth:`write`, and not the ideal one.
             seeds: one a chip.
             faults: as for :meth:`write`; all chips have them.
+            programming, placement: as for :meth:`write`.
             times: seconds from the device's reference moment on, or texts such as ``"1d"``.
-            compensated: without global drift compensation, with it, or both.
+            compensated: without drift compensation, with it, or both; as for :meth:`Chip.compensated`.
             read_noise: which part of the cells' noise is frozen.
             inference: how long one takes, which parts slow from fast noise.
             ir_drop: whether what is lost on wires counts, where the hardware has any.
+            repairs: ``retune`` and ``recalibrate``, as :meth:`Chip.retuned` and :meth:`Chip.recalibrated`, in this
+                order.
+            sample: that they are made with.
+            repair_time: when they are made; by default anew at each time.
             threads, optimization: as for :meth:`write`.
 
         Raises:
-            UsageError: what :meth:`write` and :meth:`Chip.at` refuse; nothing to do, or something twice.
+            UsageError: what :meth:`write` and :meth:`Chip.at` refuse; nothing to do, or something twice; an unknown
+                repair, repairs without a sample or a sample without them.
             DeviceError: as :meth:`write`.
+            DataError: a sample that does not fit the model, or can be read only once.
         """
+        effects = EVERYTHING.switched("ir-drop", on=ir_drop)
         instants, inference_s = [seconds_of(time) for time in times], seconds_of(inference)
         readings = [
-            Reading(time_s=time_s, read_noise=read_noise, inference_s=inference_s, compensated=on, ir_drop=ir_drop)
+            Reading(
+                time_s=time_s,
+                read_noise=read_noise,
+                inference_s=inference_s,
+                compensation=compensation_of(on),
+                effects=effects,
+            )
             for on in compensated
             for time_s in instants
         ]
-        return ChipSeries(self._setting(threads, optimization), _found(device), seeds, readings, _known(faults))
+        return ChipSeries(
+            self._setting(threads, optimization),
+            _found(device),
+            seeds,
+            readings,
+            _known(faults),
+            known_programming(programming),
+            self._repairs(repairs_of(repairs), sample, None if repair_time is None else seconds_of(repair_time)),
+            placement=placement,
+        )
+
+    def _repairs(self, names: Sequence[Repair], sample: SampleLike | None, time_s: float | None) -> Repairs | None:
+        if not names:
+            if sample is not None or time_s is not None:
+                raise UsageError("a sample or a time for repairs, and no repair", fix="name repairs, or leave it out")
+            return None
+        if sample is None:
+            raise UsageError("repairs measure on a calibration sample, and none is given", fix="give one")
+        return Repairs(names, open_sample(sample, self.inputs)[0], time_s)
 
     def load_chip(
         self, path: str | os.PathLike[str], *, threads: int | None = None, optimization: Optimization = "basic"
@@ -169,6 +235,7 @@ class Program:
 
         Raises:
             DataError: the file is damaged, or the chip was written with another program.
+            UsageError: its cells are no resistors, and the program does not say what voltages they are read at.
         """
         return Chip(self._setting(threads, optimization), load_cells(path, self.graph, self.hardware))
 

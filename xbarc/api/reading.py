@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 
 from xbarc.api.writing import Written, conductances, tile_shape, wiring
 from xbarc.devices.device import Device, ReadNoise, check_inference, check_read_noise, check_time
-from xbarc.errors import InternalError
+from xbarc.errors import InternalError, UsageError
 from xbarc.hardware.schema import Hardware
+from xbarc.ir.converter_errors import AdcErrors
+from xbarc.ir.effects import EVERYTHING, Effect, Effects
 from xbarc.ir.graph import Graph
 from xbarc.ir.layer import Layer, layers
 from xbarc.ir.operators import CodeRange
-from xbarc.runtime.cells import CellState, Conductances, FoundCells, cell_state, find_cells
+from xbarc.report.evaluation import Compensation
+from xbarc.runtime.cells import CellState, Conductances, FoundCells, cell_state, cell_targets, find_cells
 from xbarc.runtime.converters import adc_errors, applied_levels
 from xbarc.runtime.layer_plan import LayerNoise
+from xbarc.runtime.nonlinear import nonlinear_currents
 from xbarc.runtime.tiles import TilesSolved, through_wires
 
 
@@ -28,15 +34,16 @@ class Reading:
         time_s: seconds from the device's reference moment on.
         read_noise: which part of the cells' noise is frozen and which is drawn at every read.
         inference_s: duration of an inference, which parts slow from fast noise.
-        compensated: whether every layer's output is rescaled for the drift of its conductances as a whole.
-        ir_drop: whether what is lost on the wires of tiles counts, where the hardware has any.
+        compensation: whether outputs are rescaled for the drift of conductances, every layer's or every column's as a
+            whole.
+        effects: what counts of all that parts the chip from its program, and in which layers.
     """
 
     time_s: float = 0.0
     read_noise: ReadNoise = "split"
     inference_s: float = 1e-3
-    compensated: bool = False
-    ir_drop: bool = True
+    compensation: Compensation = "off"
+    effects: Effects = EVERYTHING
 
 
 def read_chip(
@@ -50,12 +57,13 @@ def read_chip(
 ) -> tuple[Graph, dict[str, LayerNoise]]:
     """The program with the cells that a reading finds in place of their targets, and the noise of each read.
 
-    Errors of converters are those of the chip: the same at every reading.
+    Errors of converters are those of the chip: the same at every reading. What an effect draws does not depend on which
+    others count.
 
-    Global drift compensation measures the mean magnitude of each layer's weights, cell by cell, at the reference moment
-    and at the time of the reading, and multiplies the layer's output by their ratio (Joshi et al. 2020 measure the sum
-    of column currents for this). Not modelled: errors of that measurement beyond the slow read noise. With IR drop, the
-    weights that it measures are those that the wires leave.
+    Global drift compensation measures the mean magnitude of the weights of each layer, or each of its columns, cell by
+    cell, at the reference moment and at the time of the reading, and multiplies outputs by their ratio (Joshi et al.
+    2020 measure the sum of column currents of a layer for this). Not modelled: errors of that measurement beyond the
+    slow read noise. With IR drop, the weights that it measures are those that the wires leave.
 
     Args:
         threads: over tiles, where wires are solved; they do not change the result.
@@ -66,30 +74,42 @@ def read_chip(
         HardwareError: wires out of all proportion to the cells.
     """
     check_time(written.device, reading.time_s)
-    span = conductances(hardware)
 
     def left_by_wires(time_s: float) -> Mapping[str, np.ndarray]:
         return effective_cells(graph, hardware, written, reading, time_s, threads=threads, progress=progress)
 
     now = left_by_wires(reading.time_s)
-    before = left_by_wires(0.0) if reading.compensated and reading.time_s else now
+    before = left_by_wires(0.0) if reading.compensation != "off" and reading.time_s else now
     chip = graph.copy()
     noise = {}
-    states: dict[tuple[str, CodeRange | None], CellState] = {}
+    states: dict[tuple[str, CodeRange | None, frozenset[Effect]], CellState] = {}
     for layer in layers(chip):
-        layer.dac.applied = applied_levels(layer, hardware.dac)
-        layer.adc.errors = adc_errors(layer, hardware.adc, seed=written.seed)
-        shared = layer.read.matrix, layer.applied  # layers that share cells find the same, if they apply the same codes
+        counted = reading.effects.within(layer.name)
+        _let_through(layer, counted)
+        layer.dac.applied = applied_levels(layer, hardware.dac) if "dac-errors" in counted else None
+        layer.adc.errors = _adc_errors(layer, hardware, written) if "adc-errors" in counted else None
+        # Layers that share cells find the same, if they apply the same codes.
+        shared = layer.read.matrix, layer.applied, counted
         if shared not in states:
-            states[shared] = _state(layer, written, span, reading, reading.time_s, now)
+            states[shared] = _state(layer, written, hardware, reading, reading.time_s, now)
         state = states[shared]
-        if reading.compensated:
-            _compensate(layer, _state(layer, written, span, reading, 0.0, before), state)
+        if reading.compensation != "off":
+            earlier = _state(layer, written, hardware, reading, 0.0, before)
+            _compensate(layer, earlier, state, by_column=reading.compensation == "column")
         _put(layer, state)
-        noise[layer.name] = LayerNoise(written.seed, state.fast_variance, hardware.adc.conversion_noise_lsb)
+        adc_noise_lsb = hardware.adc.conversion_noise_lsb if "adc-noise" in counted else 0.0
+        noise[layer.name] = LayerNoise(written.seed, state.fast_variance, adc_noise_lsb)
     return chip, {
         name: entry for name, entry in noise.items() if entry.fast_variance is not None or entry.adc_noise_lsb
     }
+
+
+def read_program(graph: Graph, effects: Effects) -> Graph:
+    """The program on the ideal device: with converters that let numbers through where their codes do not count."""
+    chip = graph.copy()
+    for layer in layers(chip):
+        _let_through(layer, effects.within(layer.name))
+    return chip
 
 
 def effective_cells(
@@ -104,18 +124,22 @@ def effective_cells(
 ) -> Mapping[str, np.ndarray]:
     """What the wires of tiles leave of each matrix's cells at a time (:func:`xbarc.runtime.tiles.through_wires`).
 
-    Empty where the hardware has no wires, or the reading leaves them out.
+    Empty where the hardware has no wires, or the reading leaves them out; cells of layers that it leaves out may be as
+    they are.
 
     Raises:
         HardwareError: wires out of all proportion to the cells.
     """
-    if not (reading.ir_drop and hardware.tile.has_wires):
+    wanted = {layer.read.matrix for layer in layers(graph) if "ir-drop" in reading.effects.within(layer.name)}
+    if not (wanted and hardware.tile.has_wires):
         return {}
     return through_wires(
         layers(graph),
         actual_cells(graph, hardware, written, reading, time_s),
         tile_shape(hardware),
         wiring(hardware),
+        orders=written.orders,
+        wanted=wanted,
         threads=threads,
         progress=progress,
     )
@@ -124,10 +148,29 @@ def effective_cells(
 def actual_cells(
     graph: Graph, hardware: Hardware, written: Written, reading: Reading, time_s: float
 ) -> dict[str, np.ndarray]:
-    """The conductances of each matrix's cells at a time, ``(S, P, D, R, C)`` float32 siemens."""
+    """The conductances of each matrix's cells at a time, ``(S, P, D, R, C)`` float32 siemens.
+
+    Where layers share a matrix and effects count in some of them alone, they do here.
+    """
     span = conductances(hardware)
-    first = {layer.read.matrix: layer for layer in reversed(layers(graph))}
+    first: dict[str, Layer] = {}
+    for layer in sorted(layers(graph), key=lambda layer: not reading.effects.within(layer.name)):
+        first.setdefault(layer.read.matrix, layer)
     return {matrix: _found(layer, written, span, reading, time_s).conductances for matrix, layer in first.items()}
+
+
+def compensation_of(given: bool | Compensation) -> Compensation:
+    """What is compensated: of a switch, every layer as a whole.
+
+    Raises:
+        UsageError: nothing that could be.
+    """
+    if isinstance(given, bool):
+        return "layer" if given else "off"
+    known = get_args(Compensation)
+    if given not in known:
+        raise UsageError(f"compensation cannot be {given!r}", fix=f"give one of {', '.join(known)}")
+    return given
 
 
 def check_reading(device: Device, reading: Reading) -> None:
@@ -145,43 +188,80 @@ def check_reading(device: Device, reading: Reading) -> None:
 def _state(
     layer: Layer,
     written: Written,
-    span: Conductances,
+    hardware: Hardware,
     reading: Reading,
     time_s: float,
     effective: Mapping[str, np.ndarray],
 ) -> CellState:
-    found, left = _found(layer, written, span, reading, time_s), effective.get(layer.read.matrix)
-    return cell_state(layer, found if left is None else found.through_wires(left), span)
+    span, counted = conductances(hardware), reading.effects.within(layer.name)
+    found = _found(layer, written, span, reading, time_s)
+    left = effective.get(layer.read.matrix) if "ir-drop" in counted else None
+    nonlinear = None
+    if "cell-currents" in counted:
+        nonlinear = nonlinear_currents(
+            layer,
+            written.device,
+            found.conductances,
+            v_read=hardware.tile.read_voltage,
+            span=span,
+            passed=None if left is None else found.passed(left),
+        )
+    return cell_state(layer, found if left is None else found.through_wires(left), span, nonlinear)
 
 
 def _found(layer: Layer, written: Written, span: Conductances, reading: Reading, time_s: float) -> FoundCells:
+    counted, cells = reading.effects.within(layer.name), written.cells[layer.read.matrix]
+    if "programming" not in counted:
+        cells = dataclasses.replace(cells, programmed=cell_targets(layer, span))
+    if "faults" not in counted:
+        cells = dataclasses.replace(cells, held=None)
+    loop = written.programming
+    if "drift" in counted and loop is not None and loop.relaxes:
+        left = loop.relaxed(cells.programmed, time_s, g_min=span.g_min, g_max=span.g_max)
+        cells = dataclasses.replace(cells, programmed=left)
     return find_cells(
         layer,
-        written.cells[layer.read.matrix],
+        cells,
         written.device,
         seed=written.seed,
         span=span,
         time_s=time_s,
-        read_noise=reading.read_noise,
+        read_noise=reading.read_noise if "read-noise" in counted else None,
         inference_s=reading.inference_s,
+        drifts="drift" in counted,
     )
+
+
+def _let_through(layer: Layer, counted: frozenset[Effect]) -> None:
+    """What rounding and clipping take off, where that does not count."""
+    layer.dac.quantises = "input-codes" in counted
+    layer.adc.quantises = "output-codes" in counted
+
+
+def _adc_errors(layer: Layer, hardware: Hardware, written: Written) -> AdcErrors | None:
+    return adc_errors(layer, hardware.adc, seed=written.seed, orders=written.orders.get(layer.read.matrix))
 
 
 def _put(layer: Layer, state: CellState) -> None:
     layer.read.levels = state.levels
     layer.read.double = state.double
+    layer.read.nonlinear = state.nonlinear
     layer.read.grid = state.grid if layer.dac.codes is not None else None
 
 
-def _compensate(layer: Layer, before: CellState, now: CellState) -> None:
+def _compensate(layer: Layer, before: CellState, now: CellState, *, by_column: bool) -> None:
     if layer.adc.range is None:
         raise InternalError(f"layer {layer.name!r} has no range to be rescaled")
-    mean = _mean_weight(layer, now)
-    layer.rescale.unit_scale = layer.rescale.unit_scale * (_mean_weight(layer, before) / mean if mean else 1.0)
+    size_before, size = (_mean_weights(layer, state) for state in (before, now))
+    if not by_column:
+        size_before, size = size_before.mean(keepdims=True), size.mean(keepdims=True)
+    factor = np.divide(size_before, size, out=np.ones_like(size), where=size > 0)
+    layer.rescale.unit_scale = layer.rescale.unit_scale * factor
     layer.rescale.scale = (layer.rescale.unit_scale * layer.adc.range.lsb).astype(np.float32)
 
 
-def _mean_weight(layer: Layer, state: CellState) -> float:
-    """Mean magnitude of the weights that cells hold, in levels of the least significant slice."""
+def _mean_weights(layer: Layer, state: CellState) -> np.ndarray:
+    """Mean magnitude of the weights that the cells of each column hold, in levels of the least significant slice."""
     signed = np.tensordot(layer.accumulate.slice_weights, layer.signed_levels(state.levels), axes=1)
-    return float(np.abs(signed).mean())
+    means: np.ndarray = np.abs(signed).mean(axis=1).reshape(-1)
+    return means

@@ -6,13 +6,39 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from xbarc.api.chip import Chip
+from xbarc.api.data import Samples
 from xbarc.api.reading import Reading, check_reading
+from xbarc.api.repairs import Repair
 from xbarc.api.setting import Setting
-from xbarc.api.writing import check_faults, check_seed, write_chip
+from xbarc.api.writing import Written, check_faults, check_placement, check_seed, write_chip
 from xbarc.devices.device import Device
 from xbarc.devices.faults import FaultMap
 from xbarc.devices.ideal import IdealDevice
 from xbarc.errors import UsageError
+from xbarc.report.evaluation import Placement
+from xbarc.runtime.programming import WriteVerify
+
+
+@dataclass(frozen=True)
+class Repairs:
+    """Repairs that are made on chips.
+
+    Attributes:
+        names: in the order in which they are made.
+        sample: to make them with.
+        time_s: when they are made; ``None``: anew at the time of each reading.
+    """
+
+    names: Sequence[Repair]
+    sample: Samples
+    time_s: float | None = None
+
+    def made_on(self, chip: Chip) -> Chip:
+        """A chip with the repairs."""
+        repaired = chip if self.time_s is None else chip.at(self.time_s)
+        for name in self.names:
+            repaired = repaired.retuned(self.sample) if name == "retune" else repaired.recalibrated(self.sample)
+        return repaired if self.time_s is None else repaired.at(chip.reading.time_s)
 
 
 @dataclass(frozen=True)
@@ -28,10 +54,13 @@ class ChipSeries:
         seeds: of the chips, each once.
         readings: times, and what is done about noise and drift, each once.
         faults: that every chip is known to have, beside those that are drawn.
+        programming: the closed loop that every chip is written in; ``None``: in one shot.
+        repairs: made on every chip, for each of its readings; ``None``: none.
+        placement: how the faults of each are heeded.
 
     Raises:
         UsageError: the ideal device, of which all chips are one; no chip or no reading, or one that is given twice;
-            what is no seed; a reading that the device cannot speak of.
+            what is no seed or placement; a reading that the device cannot speak of.
         DeviceError: faults at places that the chip does not have.
     """
 
@@ -40,6 +69,9 @@ class ChipSeries:
     seeds: Sequence[int]
     readings: Sequence[Reading]
     faults: FaultMap | None = None
+    programming: WriteVerify | None = None
+    repairs: Repairs | None = None
+    placement: Placement = "as-compiled"
 
     def __post_init__(self) -> None:
         if isinstance(self.device, IdealDevice):
@@ -48,6 +80,7 @@ class ChipSeries:
             raise UsageError("a series without a chip", fix="give at least one seed and one time")
         for seed in self.seeds:
             check_seed(seed)
+        check_placement(self.placement)
         for reading in self.readings:
             check_reading(self.device, reading)
         if self.faults is not None:
@@ -66,6 +99,19 @@ class ChipSeries:
 
     def _one(self, seed: int) -> Iterator[Chip]:
         setting = self.setting
-        written = write_chip(setting.graph, setting.hardware, self.device, seed=int(seed), faults=self.faults)
+        written = write_chip(
+            setting.graph,
+            setting.hardware,
+            self.device,
+            seed=int(seed),
+            faults=self.faults,
+            programming=self.programming,
+            placement=self.placement,
+            threads=setting.threads,
+        )
         for reading in self.readings:
-            yield Chip(self.setting, written, reading)
+            yield self._look(written, reading)  # kept in no variable: the next look comes when this one is gone
+
+    def _look(self, written: Written, reading: Reading) -> Chip:
+        chip = Chip(self.setting, written, reading)
+        return chip if self.repairs is None else self.repairs.made_on(chip)

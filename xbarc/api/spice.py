@@ -39,7 +39,7 @@ def tile_netlist(chip: Chip, tile: int, *, segment: int = 0, voltages: np.ndarra
     """
     graph, hardware = chip.setting.graph, chip.setting.hardware
     found = layers(graph)
-    by_tile = occupants(found)
+    by_tile = occupants(found, {} if chip.written is None else chip.written.orders)
     if (segment, tile) not in by_tile:
         used = [number for part, number in sorted(by_tile) if part == segment]
         raise UsageError(
@@ -106,15 +106,20 @@ def load_voltages(path: str | os.PathLike[str]) -> np.ndarray:
 
 def _what(inside: Occupant) -> str:
     part = inside.part
-    slice_, polarity, place, _, columns = part.index
-    _, across, along = part.place
-    every = f" every {part.column_step}" if part.column_step > 1 else ""
     return (
-        f"plane {part.site}, rows {across.start} to {across.stop - 1}, "
-        f"columns {along.start} to {along.stop - 1}{every}: "
-        f"{inside.matrix}, copy {part.copy}, slice {slice_}, polarity {polarity}, block {place}, "
-        f"columns from {columns.start} on"
+        f"plane {part.sites.plane}, rows {_lines(part.sites.rows)}, columns {_lines(part.sites.columns)}: "
+        f"{inside.matrix}, copy {part.copy}, slice {part.slice}, polarity {part.polarity}, block {part.block}, "
+        f"columns {f'from {part.columns[0]} on' if np.all(np.diff(part.columns) == 1) else _lines(part.columns)}"
     )
+
+
+def _lines(numbers: np.ndarray) -> str:
+    """Numbers in their order, those that follow each other at one distance in short."""
+    first, last = int(numbers[0]), int(numbers[-1])
+    steps = np.diff(numbers)
+    if len(numbers) > 2 and np.all(steps == steps[0]) and steps[0] > 0:
+        return f"{first} to {last}" + (f" every {steps[0]}" if steps[0] > 1 else "")
+    return " ".join(str(number) for number in numbers.tolist())
 
 
 def _line(text: str) -> str:

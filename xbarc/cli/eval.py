@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
@@ -13,16 +13,31 @@ from xbarc.cli.options import (
     InferenceTimeOption,
     IrDropOption,
     JsonOption,
+    PlacementOption,
     ProgramArgument,
     ReadNoiseOption,
     ThreadsOption,
+    WriteVerifyOption,
     has_chips,
     wants_ir_drop,
 )
 
-EVAL_EXAMPLE: Final = "xbarc eval net.xbar.onnx --data test.npz --device pcm --chips 10 --times 0,1y"
+if TYPE_CHECKING:
+    from xbarc.api.data import Samples
+    from xbarc.api.program import Program
+    from xbarc.report.evaluation import Compensation
 
-_COMPENSATED: Final = {"off": (False,), "on": (True,), "both": (False, True)}
+EVAL_EXAMPLE: Final = """\
+  xbarc eval net.xbar.onnx --data test.npz --device pcm --chips 10 --times 0,1y
+  xbarc eval net.xbar.onnx --data test.npz --device pcm --times 1d --explain"""
+
+_COMPENSATED: Final[dict[str, tuple[Compensation, ...]]] = {
+    "off": ("off",),
+    "on": ("layer",),
+    "layer": ("layer",),
+    "column": ("column",),
+    "both": ("off", "layer"),
+}
 
 
 def evaluate(
@@ -54,6 +69,8 @@ def evaluate(
         typer.Option("--seed", metavar="N", min=0, help="Of the first chip; 0 by default. The next has the next."),
     ] = None,
     faults: FaultsOption = None,
+    write_verify: WriteVerifyOption = None,
+    placement: PlacementOption = None,
     times: Annotated[
         str | None,
         typer.Option(
@@ -63,12 +80,40 @@ def evaluate(
         ),
     ] = None,
     compensation: Annotated[
-        Literal["off", "on", "both"] | None,
-        typer.Option("--compensation", help="One factor a layer against drift; off by default."),
+        Literal["off", "on", "layer", "column", "both"] | None,
+        typer.Option(
+            "--compensation",
+            help="One factor a layer (on) or a column against drift; both: without and a layer; off by default.",
+        ),
+    ] = None,
+    repair: Annotated[
+        str | None,
+        typer.Option(
+            "--repair",
+            metavar="REPAIR,...",
+            help="What is done about errors of each chip at each time: retune (ranges of ADCs), recalibrate (a scale "
+            "and an offset a column).",
+        ),
+    ] = None,
+    repair_time: Annotated[
+        str | None,
+        typer.Option("--repair-time", metavar="TIME", help="Repair each chip once, then, and keep that."),
+    ] = None,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option("--calibrate", metavar="DATA", help="Inputs to repair with: an .npz or a folder of .npy files."),
+    ] = None,
+    calibrate_samples: Annotated[
+        int | None,
+        typer.Option("--calibrate-samples", metavar="N", min=1, help="How many of them, from the first on; all."),
     ] = None,
     read_noise: ReadNoiseOption = None,
     inference_time: InferenceTimeOption = None,
     ir_drop: IrDropOption = None,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Show instead what each effect and each layer costs, at one time."),
+    ] = False,
     metric: Annotated[
         str,
         typer.Option("--metric", metavar="METRIC", help="top-1, top-K, agreement, mse, snr, or MODULE:FUNCTION."),
@@ -86,15 +131,26 @@ def evaluate(
     """
     from xbarc.api.program import load
     from xbarc.cli.terminal import print_json, print_page, progress, warn
+    from xbarc.report.evaluation import Evaluation
     from xbarc.report.evaluation_page import evaluation_page
+    from xbarc.report.explanation import Explanation
+    from xbarc.report.explanation_page import explanation_page
 
+    if explain:
+        _refuse_several(times, compensation, repair)
     written = has_chips(
         device,
         chips=chips,
         seed=seed,
         faults=faults,
+        write_verify=write_verify,
+        placement=placement,
         times=times,
         compensation=compensation,
+        repair=repair,
+        repair_time=repair_time,
+        calibrate=calibrate,
+        calibrate_samples=calibrate_samples,
         read_noise=read_noise,
         inference_time=inference_time,
         ir_drop=ir_drop,
@@ -107,22 +163,71 @@ def evaluate(
             device,
             seeds=range(first, first + (chips or 1)),
             faults=faults,
+            programming=write_verify,
+            placement=placement or "as-compiled",
             times=("0" if times is None else times).split(","),
             compensated=_COMPENSATED[compensation or "off"],
             read_noise=read_noise or "split",
             inference="1ms" if inference_time is None else inference_time,
             ir_drop=wants_ir_drop(ir_drop, loaded.hardware),
+            repairs=() if repair is None else repair.split(","),
+            sample=_sample(calibrate, calibrate_samples, loaded),
+            repair_time=repair_time,
             threads=threads,
         )
         if written
         else ()
     )
     warn(loaded.report().warnings)
+    ideal = loaded.write(threads=threads)
+    result: Evaluation | Explanation
     with progress() as advance:
-        evaluation = loaded.write(threads=threads).evaluate(
-            data, chips=series, metric=metric, output=output, reference=reference, progress=advance
-        )
+        judge = ideal.explain if explain else ideal.evaluate
+        result = judge(data, chips=series, metric=metric, output=output, reference=reference, progress=advance)
     if json:
-        print_json(evaluation.to_json())
+        print_json(result.to_json())
+    elif isinstance(result, Evaluation):
+        print_page(evaluation_page(result, title=str(program)))
     else:
-        print_page(evaluation_page(evaluation, title=str(program)))
+        print_page(explanation_page(result, title=str(program)))
+
+
+def _refuse_several(times: str | None, compensation: str | None, repair: str | None) -> None:
+    """An explanation is of chips under one condition, as they are.
+
+    Raises:
+        UsageError: several times or compensations, or repairs.
+    """
+    from xbarc.errors import UsageError
+
+    if "," in (times or "") or compensation == "both":
+        raise UsageError(
+            "--explain is of one time and one compensation, and several are given",
+            fix="give one of --times and not --compensation both; ask again for another",
+        )
+    if repair is not None:
+        raise UsageError(
+            "--explain is of chips as they are: repairs fit them with all their effects",
+            fix="leave --repair out",
+        )
+
+
+def _sample(path: Path | None, count: int | None, program: Program) -> Samples | None:
+    """What repairs are made with.
+
+    Raises:
+        DataError: data that do not fit the model.
+        UsageError: a number of samples, and none are given.
+    """
+    from xbarc.api.data import open_data
+    from xbarc.errors import UsageError
+
+    if path is None:
+        if count is not None:
+            raise UsageError(
+                "--calibrate-samples says how much of a sample to use, and there is none",
+                fix="give one with --calibrate",
+            )
+        return None
+    samples = open_data(path, program.inputs)
+    return samples if count is None else samples.first(count)

@@ -7,7 +7,15 @@ from typing import Annotated, Final
 
 import typer
 
-from xbarc.cli.options import DeviceOption, FaultsOption, ProgramArgument, SeedOption, has_chips
+from xbarc.cli.options import (
+    DeviceOption,
+    FaultsOption,
+    PlacementOption,
+    ProgramArgument,
+    SeedOption,
+    WriteVerifyOption,
+    has_chips,
+)
 
 EXPORT_EXAMPLE: Final = 'xbarc export net.xbar.onnx --spice tile.cir --tile 0 --device pcm --read-voltage "0.2 V"'
 
@@ -29,6 +37,8 @@ def export(
     device: DeviceOption = "ideal",
     seed: SeedOption = None,
     faults: FaultsOption = None,
+    write_verify: WriteVerifyOption = None,
+    placement: PlacementOption = None,
     time: Annotated[
         str | None,
         typer.Option("--time", metavar="TIME", help="When to read the chip, as in 1d after programming; 0 by default."),
@@ -57,10 +67,16 @@ def export(
     check_output(spice)
     if voltages is not None and read_voltage is not None:
         raise UsageError("--voltages gives the voltage of each row, and so does --read-voltage", fix="give one of them")
-    has_chips(device, seed=seed, faults=faults, time=time)
+    has_chips(device, seed=seed, faults=faults, write_verify=write_verify, placement=placement, time=time)
     with progress():
         loaded = load(program)
-        chip = loaded.write(device, seed=seed or 0, faults=faults).at("0" if time is None else time)
+        chip = loaded.write(
+            device,
+            seed=seed or 0,
+            faults=faults,
+            programming=write_verify,
+            placement=placement or "as-compiled",
+        ).at("0" if time is None else time)
         volts = read_voltages(read_voltage, loaded.hardware) if voltages is None else load_voltages(voltages)
         text = tile_netlist(chip, tile, segment=segment, voltages=volts)
         with atomic_path(spice) as aside:

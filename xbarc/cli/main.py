@@ -34,6 +34,7 @@ from xbarc.cli.hardware import (
 from xbarc.cli.inspect import INSPECT_EXAMPLE, inspect
 from xbarc.cli.report import REPORT_EXAMPLE, report
 from xbarc.cli.run import RUN_EXAMPLE, run
+from xbarc.cli.write import WRITE_EXAMPLE, write
 
 _MAIN_EXAMPLE: Final = """\
   xbarc compile model.onnx --calibrate sample.npz
@@ -98,6 +99,7 @@ _add(app, "check", check, CHECK_EXAMPLE)
 _add(app, "compile", compile_, COMPILE_EXAMPLE)
 _add(app, "run", run, RUN_EXAMPLE)
 _add(app, "eval", evaluate, EVAL_EXAMPLE)
+_add(app, "write", write, WRITE_EXAMPLE)
 _add(app, "report", report, REPORT_EXAMPLE)
 _add(app, "inspect", inspect, INSPECT_EXAMPLE)
 _add(app, "export", export, EXPORT_EXAMPLE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
@@ -50,6 +50,22 @@ FaultsOption = Annotated[
         metavar="CSV",
         help="Faults that the chip is known to have: tile,row,column,kind,polarity, with kind stuck-at-gmin, "
         "stuck-at-gmax, dead-row or dead-column.",
+    ),
+]
+WRITE_VERIFY_NAME: Final = "NAME[:KEY=VALUE,...]"
+WRITE_VERIFY_HELP: Final = (
+    "Write cells in closed loop, in place of the device's programming errors: a switching model, such as ecram-li or "
+    "ecram-voltage, with parameters of it and of the controller, as in ecram-mo:band=0.01,max_cycles=50."
+)
+WriteVerifyOption = Annotated[
+    str | None, typer.Option("--write-verify", metavar=WRITE_VERIFY_NAME, help=WRITE_VERIFY_HELP)
+]
+PlacementOption = Annotated[
+    Literal["as-compiled", "fault-aware"] | None,
+    typer.Option(
+        "--placement",
+        help="Where rows and columns of blocks lie on tiles: as the program says, or where the chip's faults do little "
+        "harm; as-compiled by default.",
     ),
 ]
 ReadNoiseOption = Annotated[

@@ -12,10 +12,12 @@ from xbarc.cli.options import (
     FaultsOption,
     InferenceTimeOption,
     IrDropOption,
+    PlacementOption,
     ProgramArgument,
     ReadNoiseOption,
     SeedOption,
     ThreadsOption,
+    WriteVerifyOption,
     has_chips,
     wants_ir_drop,
 )
@@ -40,13 +42,15 @@ def run(
     device: DeviceOption = "ideal",
     seed: SeedOption = None,
     faults: FaultsOption = None,
+    write_verify: WriteVerifyOption = None,
+    placement: PlacementOption = None,
     time: Annotated[
         str | None,
         typer.Option("--time", metavar="TIME", help="When to read the chip, as in 1d after programming; 0 by default."),
     ] = None,
     compensation: Annotated[
-        Literal["off", "on"] | None,
-        typer.Option("--compensation", help="One factor a layer against drift; off by default."),
+        Literal["off", "on", "layer", "column"] | None,
+        typer.Option("--compensation", help="One factor a layer (on) or a column against drift; off by default."),
     ] = None,
     read_noise: ReadNoiseOption = None,
     inference_time: InferenceTimeOption = None,
@@ -69,6 +73,8 @@ def run(
         device,
         seed=seed,
         faults=faults,
+        write_verify=write_verify,
+        placement=placement,
         time=time,
         compensation=compensation,
         read_noise=read_noise,
@@ -83,9 +89,16 @@ def run(
     with progress() as advance:
         samples = None if inputs is None else open_data(inputs, loaded.inputs)
         chip = (
-            loaded.write(device, seed=seed or 0, faults=faults, threads=threads)
+            loaded.write(
+                device,
+                seed=seed or 0,
+                faults=faults,
+                programming=write_verify,
+                placement=placement or "as-compiled",
+                threads=threads,
+            )
             .at("0" if time is None else time)
-            .compensated(compensation == "on")
+            .compensated("layer" if compensation == "on" else compensation or "off")
             .with_read_noise(read_noise or "split")
             .with_inference_time("1ms" if inference_time is None else inference_time)
             .with_ir_drop(wants_ir_drop(ir_drop, loaded.hardware))

@@ -12,6 +12,7 @@ How a chip follows from a device, with standard-normal deviates ``xi`` that are 
     g_drifted    = max(g_drifted + mean + sigma * xi_4, 0)  with mean, sigma = relaxation(g_target, ...), if not None
     g_read       = max(g_drifted + slow_read_sigma(...) * xi_3, 0)         xi_3 anew for every time of evaluation
     current      = sum V g_read, with the variance sum V^2 fast_read_sigma(...)^2 anew at every array read
+                   and, of cells that are no resistors, nonlinear_current(g_read, V, ...) of each
 
 A cell that drifts does so by a power law of its own exponent, by a relaxation whose moments are known at each time, or
 not at all. One deviate serves a cell's relaxation at all times: a cell that went up goes on to be up.
@@ -40,6 +41,9 @@ Conductances = npt.NDArray[np.floating[Any]]
 
 Exponents = npt.NDArray[np.floating[Any]]
 """Pure numbers."""
+
+Volts = npt.NDArray[np.floating[Any]]
+"""Volts."""
 
 ReadNoise = Literal["split", "per-read", "frozen"]
 """Which part of the read noise is slow, drawn once per time of evaluation, and which is fast, drawn at every read:
@@ -99,6 +103,10 @@ class Device(Protocol):
     def dead_columns(self) -> float:
         """Share of columns of tiles whose cells carry no current."""
 
+    @property
+    def v_max(self) -> float | None:
+        """The highest read voltage at which the current of a cell is known; None: it is ``g v`` at any."""
+
     def programming_sigma(self, g_target: Conductances, g_max: float) -> Conductances:
         """Standard deviation of the programmed conductance at ``t0_s``, before it is clipped at 0."""
 
@@ -123,6 +131,23 @@ class Device(Protocol):
 
     def fast_share(self, *, t_s: float, t_inference_s: float) -> float:
         """Share, from 0 to 1, of the variance of read noise at ``t_s`` that is faster than an inference."""
+
+    def nonlinear_current(
+        self, g: Conductances, v: Volts, *, v_read: float, g_max: float
+    ) -> tuple[tuple[Conductances, Volts], ...]:
+        """What the current of cells has beyond ``g v``: a sum of products of siemens by cell and volts by voltage.
+
+        A cell shows ``g`` at ``v_read``, the read voltage, where it is verified: there, as at 0 V, the sum is 0. Few
+        products do for all cells and voltages, so that a column's current is as few sums over its rows.
+
+        Args:
+            g: of the cells as they are, of any shape.
+            v: on their rows, of any shape; none beyond ``v_read`` either way.
+            v_read: above 0 and at most ``v_max``.
+
+        Returns:
+            Pairs of siemens of the shape of ``g`` and volts of the shape of ``v``; none: the current is ``g v``.
+        """
 
 
 def slow_read_sigma(
@@ -179,7 +204,7 @@ def check_time(device: Device, t_s: float) -> None:
     if t_s > device.t_max_s:
         raise UsageError(
             f"the time {format_duration(t_s)} is beyond what the device {device.name!r} has data for",
-            fix=f"give a time up to {format_duration(device.t_max_s)}",
+            fix=f"give a time up to {format_duration(device.t_max_s)}{_or_extrapolate(device)}",
         )
 
 
@@ -194,7 +219,39 @@ def check_range(device: Device, *, g_min: float, g_max: float) -> None:
         raise UsageError(
             f"the cells of the program go down to {_written(g_min)}, those of the device {device.name!r} to "
             f"{_written(lowest)} where g_max is {_written(g_max)}",
-            fix=f'compile with --set cell.g_min="{_written(lowest)}" or more, or add extrapolate=1 to the device',
+            fix=f'compile with --set cell.g_min="{_written(lowest)}" or more{_or_extrapolate(device)}',
+        )
+
+
+def check_read_voltage(device: Device, volts: float | None, *, largest: bool = True) -> None:
+    """Refuse a read voltage at which a device does not know the current of its cells.
+
+    Args:
+        volts: at the largest input code or digit; ``None``: not known.
+        largest: whether there is a largest input.
+
+    Raises:
+        UsageError: the current is no product of conductance and voltage, and the voltage is not known or too high.
+    """
+    if device.v_max is None:
+        return
+    linear = ", or add linear=1 to the device" if "linear" in device.__dataclass_fields__ else ""
+    highest = format_quantity(device.v_max, "V")
+    if not largest:
+        raise UsageError(
+            f"the current of a cell of {device.name!r} bends with the voltage, and inputs of unlimited resolution have "
+            "no largest one to be at the read voltage",
+            fix=f"compile with --set dac.bits=8 or so{linear}",
+        )
+    if volts is None:
+        raise UsageError(
+            f"the current of a cell of {device.name!r} bends with the voltage, and the hardware gives none",
+            fix=f'compile with --set tile.read_voltage="{highest}" or less{linear}',
+        )
+    if volts > device.v_max:
+        raise UsageError(
+            f"the current of a cell of {device.name!r} is not known at {format_quantity(volts, 'V')}",
+            fix=f'compile with --set tile.read_voltage="{highest}" or less{linear}',
         )
 
 
@@ -223,6 +280,10 @@ def _fast_share(device: Device, t_s: float, t_inference_s: float, read_noise: Re
     if read_noise == "split":
         return device.fast_share(t_s=t_s, t_inference_s=t_inference_s)
     return 1.0 if read_noise == "per-read" else 0.0
+
+
+def _or_extrapolate(device: Device) -> str:
+    return ", or add extrapolate=1 to the device" if "extrapolate" in device.__dataclass_fields__ else ""
 
 
 def _written(siemens: float) -> str:

@@ -13,8 +13,8 @@ _Floats = npt.NDArray[np.floating[Any]]
 class PlainDevice:
     """The behaviour that devices inherit and override: see :class:`xbarc.devices.device.Device` for each method.
 
-    No error, no drift, no read noise. Programming errors are normal and clipped at 0: a device that has such errors
-    overrides their standard deviation alone.
+    No error, no drift, no read noise, a current in proportion to the voltage. Programming errors are normal and clipped
+    at 0: a device that has such errors overrides their standard deviation alone.
     """
 
     __slots__ = ()
@@ -23,6 +23,11 @@ class PlainDevice:
     def lowest_share(self) -> float:
         """Any conductance from 0 on can be programmed."""
         return 0.0
+
+    @property
+    def v_max(self) -> float | None:
+        """None: cells are resistors."""
+        return None
 
     def programming_sigma(self, g_target: _Floats, g_max: float) -> _Floats:
         """Zero."""
@@ -52,3 +57,9 @@ class PlainDevice:
     def fast_share(self, *, t_s: float, t_inference_s: float) -> float:
         """All of it: white noise, where there is any."""
         return 1.0
+
+    def nonlinear_current(
+        self, g: _Floats, v: _Floats, *, v_read: float, g_max: float
+    ) -> tuple[tuple[_Floats, _Floats], ...]:
+        """None: cells are resistors."""
+        return ()

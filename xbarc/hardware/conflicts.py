@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from xbarc.hardware.components import Component
 from xbarc.hardware.keys import dotted, listed
 from xbarc.hardware.problems import Problem
-from xbarc.hardware.tables import Adc, Cell, Chip, Core, Dac, Tile
+from xbarc.hardware.tables import WIRES_GIVEN_AT, Adc, Cell, Chip, Core, Dac, Tile
 from xbarc.units import format_quantity
 
 
@@ -23,7 +23,7 @@ def cell_conflicts(cell: Cell) -> Iterator[Problem]:
 
 
 def tile_conflicts(tile: Tile, adc: Adc) -> Iterator[Problem]:
-    """More active rows than rows, more columns at a converter than columns."""
+    """More active rows than rows, more columns at a converter than columns, wires that are too cold."""
     if tile.active_rows is not None and tile.active_rows > tile.rows:
         yield Problem(
             keys=(("tile", "active_rows"), ("tile", "rows")),
@@ -35,6 +35,15 @@ def tile_conflicts(tile: Tile, adc: Adc) -> Iterator[Problem]:
             keys=(("adc", "columns_per_adc"), ("tile", "columns")),
             what=f"adc.columns_per_adc = {adc.columns_per_adc} is more than tile.columns = {tile.columns}",
             fix=f"give adc.columns_per_adc at most {tile.columns}",
+        )
+    if tile.temperature is not None and tile.temperature < WIRES_GIVEN_AT:
+        yield Problem(
+            keys=(("tile", "temperature"),),
+            what=(
+                f"tile.temperature = {format_quantity(tile.temperature, 'K')} is lower than "
+                f"{WIRES_GIVEN_AT:g} K, from which on it is known what wires resist"
+            ),
+            fix="give a higher one, or the resistances at that temperature and no temperature",
         )
 
 
@@ -170,7 +179,7 @@ def component_conflicts(components: Mapping[str, Component]) -> Iterator[Problem
             )
 
 
-def inclusion_conflicts(components: Mapping[str, Component], tile: Tile) -> Iterator[Problem]:
+def inclusion_conflicts(components: Mapping[str, Component]) -> Iterator[Problem]:
     """Energy that would count twice: within the figures of one part, and by itself."""
     for name, part in components.items():
         path = ("components", name, "includes")
@@ -182,10 +191,3 @@ def inclusion_conflicts(components: Mapping[str, Component], tile: Tile) -> Iter
                         what=f'{dotted(path)} has "{held}", which {dotted(("components", other))} counts again',
                         fix="take it out of includes, or remove the use of the other part",
                     )
-        if "cells" in part.includes and tile.read_voltage is not None:
-            volts = format_quantity(tile.read_voltage, "V")
-            yield Problem(
-                keys=(path, ("tile", "read_voltage")),
-                what=f'{dotted(path)} has "cells", whose energy tile.read_voltage = {volts} counts again',
-                fix='take "cells" out of includes, or remove tile.read_voltage',
-            )

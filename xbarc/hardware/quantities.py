@@ -74,6 +74,8 @@ Voltage = Annotated[float, Quantity("V", "voltage", "0.2 V", positive=True)]
 """Volts, more than 0."""
 Resistance = Annotated[float, Quantity("Ohm", "resistance", "2.5 Ohm")]
 """Ohms."""
+Temperature = Annotated[float, Quantity("K", "temperature", "350 K", positive=True)]
+"""Kelvins, more than 0."""
 Power = Annotated[float, Quantity("W", "power", "16 mW")]
 """Watts."""
 Energy = Annotated[float, Quantity("J", "energy", "1.667 pJ")]

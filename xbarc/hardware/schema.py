@@ -114,4 +114,4 @@ def _conflicts(hardware: Hardware) -> Iterator[Problem]:
     yield from tile_conflicts(hardware.tile, hardware.adc)
     yield from chip_conflicts(hardware.chip, hardware.core)
     yield from component_conflicts(hardware.components.by_name)
-    yield from inclusion_conflicts(hardware.components.by_name, hardware.tile)
+    yield from inclusion_conflicts(hardware.components.by_name)

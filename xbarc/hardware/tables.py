@@ -6,16 +6,29 @@ All quantities are SI floats here; files and dictionaries spell them with a unit
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from xbarc.hardware.quantities import Conductance, Frequency, Resistance, SampleRate, Size, Table, Time, Voltage
+from xbarc.hardware.quantities import (
+    Conductance,
+    Frequency,
+    Resistance,
+    SampleRate,
+    Size,
+    Table,
+    Temperature,
+    Time,
+    Voltage,
+)
 
 Unlimited = Literal["unlimited"]
 Polarity = Literal["unit-cell", "adjacent-columns", "paired-tiles"]
 DacRange = Literal["percentile", "mse", "max"]
 AdcRange = Literal["unit", "full-scale", "percentile", "mse", "fixed"]
+
+#: Kelvins, of the resistances of wires as they are given.
+WIRES_GIVEN_AT: Final = 300.0
 
 Percentile = Annotated[float, Field(gt=0, le=100)]
 Inl = Annotated[tuple[float, ...], Field(min_length=2, max_length=4097)]
@@ -61,8 +74,15 @@ class Tile(Table):
     read_voltage: Voltage | None = Field(
         default=None,
         description=(
-            "voltage on a row at the largest input code or digit, smaller ones in proportion, for the energy of the "
-            "cells; not given where a component's figures include that [V]"
+            "voltage on a row at the largest input code or digit, smaller ones in proportion: for cells that are no "
+            "resistors, on a written chip, and for the energy of the cells where no component's figures include it [V]"
+        ),
+    )
+    temperature: Temperature | None = Field(
+        default=None,
+        description=(
+            "temperature of the wires, from 300 K on: the resistances of row_wire and column_wire are those at 300 K, "
+            "which it is where not given [K]"
         ),
     )
     row_wire: Resistance = Field(
@@ -88,6 +108,14 @@ class Tile(Table):
     def has_wires(self) -> bool:
         """Whether anything between drivers, cells and virtual grounds resists."""
         return any((self.row_wire, self.column_wire, self.source_resistance, self.sense_resistance))
+
+    @property
+    def wire_factor(self) -> float:
+        """What wires resist at the temperature, over what they do at 300 K: ``1 + 0.00451 (T - 300 K)``.
+
+        As 3D NeuroSim has it, where it is the same below 300 K as above; metals resist less there.
+        """
+        return 1.0 if self.temperature is None else 1.0 + 0.00451 * (self.temperature - WIRES_GIVEN_AT)
 
 
 class Dac(Table):

@@ -10,10 +10,11 @@ from pydantic import Field
 
 from xbarc.hardware.problems import Problem
 from xbarc.hardware.quantities import Table
-from xbarc.hardware.tables import Cell, Dac, Tile, Unlimited
+from xbarc.hardware.tables import Cell, Dac, Percentile, Tile, Unlimited
 
 Encoding = Literal["differential", "constant-sum", "offset", "offset-digital", "twos-complement", "biased-flip"]
 ScaleScope = Literal["column", "layer"]
+WeightRange = Literal["max", "percentile", "mse"]
 Subtraction = Literal["analog", "digital"]
 InputMode = Literal["parallel", "bit-serial"]
 SignMode = Literal["twos-complement", "phases"]
@@ -38,6 +39,23 @@ class Weights(Table):
         description="levels that each slice uses, most significant first; all that a cell has by default",
     )
     scale: ScaleScope = Field(default="column", description="what has one weight scale: each column, or the layer")
+    range: WeightRange = Field(
+        default="max",
+        description="which weight of a column (or of the layer) takes the highest level; larger ones are clipped to it",
+    )
+    percentile: Percentile = Field(
+        default=99.9,
+        description='share of the nonzero weights inside the range, in percent, for range = "percentile"',
+    )
+    expected_error: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description=(
+            "standard deviation of a weight's error on a written chip, over the weight of the highest level, that "
+            'range = "mse" reckons with besides rounding'
+        ),
+    )
     subtraction: Subtraction = Field(
         default="analog",
         description="whether polarities (or the reference column) are subtracted before or after the ADC",
@@ -91,6 +109,7 @@ def magnitude_levels(weights: Weights, cell: Cell) -> int | Unlimited:
 
 def weight_conflicts(weights: Weights, *, cell: Cell, tile: Tile) -> Iterator[Problem]:
     """Slices and encodings that cells of these levels, or tiles of this layout, do not allow."""
+    yield from _range_conflicts(weights)
     yield from _slice_conflicts(weights, cell)
     yield from _encoding_conflicts(weights, cell)
     yield from _layout_conflicts(weights, tile)
@@ -103,6 +122,16 @@ def input_conflicts(given: Input, *, dac: Dac) -> Iterator[Problem]:
             keys=(("input", "mode"), ("dac", "bits")),
             what='input.mode = "bit-serial" takes the digits of a code, and dac.bits = "unlimited" makes none',
             fix='give dac.bits a number, or set input.mode = "parallel"',
+        )
+
+
+def _range_conflicts(weights: Weights) -> Iterator[Problem]:
+    if weights.expected_error and weights.range != "mse":
+        yield Problem(
+            keys=(("weights", "expected_error"), ("weights", "range")),
+            what=f"weights.expected_error = {weights.expected_error:g} has no effect with "
+            f'weights.range = "{weights.range}"',
+            fix='remove weights.expected_error, or set weights.range = "mse"',
         )
 
 

@@ -73,6 +73,12 @@ class Layer:
         return None
 
     @property
+    def in_whole_units(self) -> bool:
+        """Whether currents are whole units, pedestals aside: not so of written cells, nor where products are no sums of
+        integers."""
+        return self.unquantised is None and self.read.grid == 1.0
+
+    @property
     def double_sums(self) -> bool:
         """Whether sums of ADC codes can exceed what float32 holds exactly, so that they are taken in float64."""
         if self.adc.codes is None or self.accumulate.unit_correction is not None:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Final, Literal, Self
 import numpy as np
 import onnx
 
+from xbarc.ir.cell_currents import NonlinearCurrents
 from xbarc.ir.conversions import ReadConversions
 from xbarc.ir.converter_errors import AdcErrors, AppliedLevels
 from xbarc.ir.digits import Digits
@@ -134,6 +135,23 @@ class InputRange:
 
 
 @dataclass(frozen=True, slots=True)
+class WeightClipping:
+    """What became of the largest weights of a layer, where its cells do not reach them.
+
+    Attributes:
+        rule: how the range of the cells was chosen, for people.
+        clipped: number of weights beyond it: their cells hold its end.
+        largest_error: how far beyond it the furthest lies, in the weights' units; 0: none is.
+        largest_weight: the largest magnitude before clipping, in the same units.
+    """
+
+    rule: str
+    clipped: int
+    largest_error: float
+    largest_weight: float
+
+
+@dataclass(frozen=True, slots=True)
 class Encoding:
     """Weights as cell levels: ``weight = scale[n] * sum over slices of slice_weight * signed level``.
 
@@ -145,6 +163,7 @@ class Encoding:
         slice_weights: ``(S,)`` float64, most significant slice first.
         reference_levels: ``(S,)`` levels of the reference column's cells; ``None`` where there is none.
         zero_levels: ``(S,)`` levels that stand for the weight zero; ``None``: level 0 does.
+        clipping: of the largest weights; ``None``: they are not clipped.
     """
 
     levels: np.ndarray
@@ -152,6 +171,7 @@ class Encoding:
     slice_weights: np.ndarray
     reference_levels: np.ndarray | None
     zero_levels: np.ndarray | None = None
+    clipping: WeightClipping | None = None
 
 
 @dataclass(eq=False, kw_only=True)
@@ -217,6 +237,8 @@ class Dac(Operator):
         statistics: of what the calibration sample applies; ``None``: it does not reach the layer, or nothing was
             measured.
         applied: what is applied for each code or digit, on a written chip; ``None``: the code itself.
+        quantises: without it, what rounding and clipping take off is applied too, with the digit that counts 1: to see
+            what they cost.
     """
 
     mnemonic: ClassVar[str] = "dac"
@@ -227,6 +249,7 @@ class Dac(Operator):
     sample_axis: int | None
     statistics: InputStatistics | None = None
     applied: AppliedLevels | None = None
+    quantises: bool = True
 
 
 @dataclass(eq=False, kw_only=True)
@@ -249,8 +272,10 @@ class TileRead(Operator):
         copies: how often the chip holds the cells, so that windows can be read side by side.
         active_rows: that one read of a tile may drive; ``None``: all.
         segment: which of the reload segments holds the layer: the chip is written for one after the other, from 0 on.
+        clipping: of the weights that the cells hold; ``None``: the largest is within their range.
         pieces: where the cells lie on the chip, of all copies (:data:`xbarc.ir.pieces.PIECE`); ``None`` before
             placement.
+        nonlinear: what the currents of cells have beyond this, on a written chip; ``None``: nothing.
     """
 
     mnemonic: ClassVar[str] = "tile_read"
@@ -269,7 +294,9 @@ class TileRead(Operator):
     copies: int = 1
     active_rows: int | None = None
     segment: int = 0
+    clipping: WeightClipping | None = None
     pieces: np.ndarray | None = None
+    nonlinear: NonlinearCurrents | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +328,7 @@ class Adc(Operator):
 
     Attributes:
         errors: of the converters of a written chip; ``None``: they have none.
+        quantises: without it, numbers are neither rounded nor clipped, errors and noise added: to see what that costs.
     """
 
     mnemonic: ClassVar[str] = "adc"
@@ -308,6 +336,7 @@ class Adc(Operator):
     codes: CodeRange | None
     range: CurrentRange | None = None
     errors: AdcErrors | None = None
+    quantises: bool = True
 
 
 @dataclass(eq=False, kw_only=True)

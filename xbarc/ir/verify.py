@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from xbarc.errors import InternalError
+from xbarc.ir.cell_currents import NonlinearCurrents
 from xbarc.ir.graph import Graph, Operator, Value
 from xbarc.ir.layer import Layer, layers
 from xbarc.ir.operators import Accumulate, Adc, Control, Dac, HostOp, MatVec, Rescale, TileRead
@@ -61,6 +62,11 @@ _LAYER_RULES: Final[tuple[tuple[Stage, str, Callable[[Layer], bool]], ...]] = (
         Stage.TILES,
         "one bias a column",
         lambda layer: layer.rescale.bias is None or _a_column(layer, layer.rescale.bias),
+    ),
+    (
+        Stage.TILES,
+        "nonlinear currents for all of its cells and codes",
+        lambda layer: layer.read.nonlinear is None or _nonlinear_fits(layer, layer.read.nonlinear),
     ),
     (Stage.RANGED, "an ADC range", lambda layer: layer.adc.range is not None and _positive(layer.adc.range.lsb)),
     (
@@ -158,6 +164,13 @@ def _levels_fit(layer: Layer) -> bool:
     if partition.positions != 1 and (partition.groups != 1 or partition.positions != layer.read.windows.kernel_size):
         return False
     return levels.ndim == 5 and levels.shape[2:] == (partition.stacked, partition.block_rows, partition.stack_columns)
+
+
+def _nonlinear_fits(layer: Layer, nonlinear: NonlinearCurrents) -> bool:
+    terms, codes = len(nonlinear.cells), layer.applied
+    if codes is None or nonlinear.low != codes.low or nonlinear.curves.shape != (terms, codes.high - codes.low + 1):
+        return False
+    return nonlinear.cells.shape[1:] == layer.read.levels.shape
 
 
 def _columns(layer: Layer) -> int:

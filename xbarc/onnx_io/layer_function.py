@@ -61,6 +61,8 @@ def layer_tensors(layer: Layer) -> list[str]:
         names += ["adc_gain", "adc_offset"]
         if layer.adc.errors.inl is not None:
             names.append("adc_inl")
+    if layer.read.nonlinear is not None:
+        names += ["nonlinear_cells", "nonlinear_codes"]
     return names
 
 
@@ -138,13 +140,20 @@ def _write(layer: Layer, body: _Body) -> None:
     if read.digits is not None:  # one digit after the other, as if they were windows: (D, digits x windows, R)
         windows = body("Concat", _split(body, windows, read.digits, elem), axis=1)
 
+    curved = windows
     if layer.dac.applied is not None:
-        place = body("Cast", [body("Sub", [windows, body.scalar(layer.dac.applied.low, elem)])], to=TensorProto.INT64)
-        windows = body("Gather", ["dac_levels", place], axis=0)
+        windows = body("Gather", ["dac_levels", _place(body, windows, layer.dac.applied.low, elem)], axis=0)
 
     # tile reads: one product over the stack, (S, P, D, windows, C)
     cells = "levels" if _held_as(layer) == elem else body("Cast", ["levels"], to=elem)
     currents = body("MatMul", [windows, cells])
+    if read.nonlinear is not None:
+        place = _place(body, curved, read.nonlinear.low, elem)
+        for term in range(len(read.nonlinear.curves)):
+            number = body.integer(term)
+            beyond = body("Cast", [body("Gather", ["nonlinear_cells", number], axis=0)], to=elem)
+            curve = body("Gather", ["nonlinear_codes", number], axis=0)
+            currents = body("Add", [currents, body("MatMul", [body("Gather", [curve, place], axis=0), beyond])])
     if read.pedestal:
         total = body.reduce_sum(windows, [2], keepdims=1)
         currents = body("Add", [currents, body("Mul", [total, body.scalar(read.pedestal, elem)])])
@@ -225,6 +234,11 @@ def _split(body: _Body, codes: str, digits: Digits, elem: int) -> list[str]:
         above = body("Floor", [body("Mul", [shifted, body.scalar(2.0**-digit.width, elem)])])
         found.append(body("Sub", [shifted, body("Mul", [above, body.scalar(2**digit.width, elem)])]))
     return found
+
+
+def _place(body: _Body, codes: str, low: int, elem: int) -> str:
+    """Where codes stand in a list that begins with that of ``low``."""
+    return body("Cast", [body("Sub", [codes, body.scalar(low, elem)])], to=TensorProto.INT64)
 
 
 def _distort(body: _Body, codes: str, ends: CodeRange, errors: AdcErrors, elem: int) -> str:

@@ -15,6 +15,7 @@ from onnx import helper
 
 from xbarc.errors import InternalError, ProgramError
 from xbarc.ir.captures import settle_captures
+from xbarc.ir.cell_currents import NonlinearCurrents
 from xbarc.ir.conversions import ReadConversions
 from xbarc.ir.converter_errors import AdcErrors, AppliedLevels
 from xbarc.ir.digits import Digits
@@ -34,6 +35,7 @@ from xbarc.ir.operators import (
     InputRange,
     Rescale,
     TileRead,
+    WeightClipping,
 )
 from xbarc.ir.partition import Partition
 from xbarc.ir.pieces import PIECE
@@ -229,9 +231,11 @@ def _call(emitter: Emitter, layer: Layer, function: str, names: Mapping[Value, s
         )
         if errors.inl is not None:
             arrays["adc_inl"] = errors.inl.astype(dtype)
+    if read.nonlinear is not None:
+        arrays |= {"nonlinear_cells": read.nonlinear.cells, "nonlinear_codes": read.nonlinear.curves}
     inputs = [emitter.name(layer.input)]
     for tensor in layer_tensors(layer):
-        add = emitter.shared if tensor == "levels" else emitter.tensor
+        add = emitter.shared if tensor in ("levels", "nonlinear_cells") else emitter.tensor
         inputs.append(add(f"{name}.{tensor}", arrays[tensor]))
     emitter.node(function, inputs, [name], name=layer.name, domain=DOMAIN, **layer_attributes(layer))
 
@@ -248,9 +252,11 @@ def _layer_json(layer: Layer) -> dict[str, Any]:
         "copies": layer.read.copies,
         "active_rows": layer.read.active_rows,
         "segment": layer.read.segment,
+        **({} if layer.read.clipping is None else {"clipping": dataclasses.asdict(layer.read.clipping)}),
         "pieces": {name: layer.read.pieces[name].tolist() for name in PIECE.names or ()},
         "unit_scale": layer.rescale.unit_scale.tolist(),
         **({} if layer.dac.applied is None else {"dac_low": layer.dac.applied.low, "dac_grid": layer.dac.applied.grid}),
+        **({} if layer.read.nonlinear is None else {"nonlinear_low": layer.read.nonlinear.low}),
         "inputs": None if layer.dac.statistics is None else dataclasses.asdict(layer.dac.statistics),
         **{
             key: array.tolist()
@@ -324,6 +330,7 @@ def _expand(graph: Graph, call: HostOp, facts: Mapping[str, Any]) -> None:
         copies=facts["copies"],
         active_rows=facts["active_rows"],
         segment=facts.get("segment", 0),
+        clipping=WeightClipping(**facts["clipping"]) if "clipping" in facts else None,
         pieces=pieces,
     )
     adc = Adc(
@@ -341,6 +348,9 @@ def _expand(graph: Graph, call: HostOp, facts: Mapping[str, Any]) -> None:
         gain, offset = (optional[key][:, :, :, 0].astype(np.float32) for key in ("adc_gain", "adc_offset"))
         inl = optional["adc_inl"].astype(np.float32) if "adc_inl" in optional else None
         adc.errors = AdcErrors(gain, offset, inl)
+    if "nonlinear_cells" in optional:
+        cells, curves = optional["nonlinear_cells"], optional["nonlinear_codes"]
+        read.nonlinear = NonlinearCurrents(cells, curves, int(facts["nonlinear_low"]))
     recombination = None
     if "signs" in optional:
         recombination = Recombination(_planes(optional["signs"]), _planes(optional["references"]))

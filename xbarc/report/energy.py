@@ -125,10 +125,11 @@ def _cells(
     """What flows through the cells: ``V^2 G t`` of each, by Joule's law, of a voltage in proportion to the input.
 
     Rows are driven for the whole time of a read, whatever the input; conductances are at their targets. Cells in
-    columns that a read is not for take nothing, wires and selectors neither.
+    columns that a read is not for take nothing, wires and selectors neither. Nothing is counted where a part's figures
+    hold it already.
     """
     volts, cell = hardware.tile.read_voltage, hardware.cell
-    if volts is None:
+    if volts is None or any("cells" in part.includes for part in hardware.components.by_name.values()):
         return
     step = cell.g_max - cell.g_min if cell.g_step is None else cell.g_step
     factors: list[float | None] = []

@@ -6,9 +6,14 @@ import dataclasses
 import math
 import statistics
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from xbarc.devices.device import ReadNoise
+
+#: For drift: nothing, one factor a layer, or one a column.
+Compensation = Literal["off", "layer", "column"]
+#: Lines of blocks lie on those of tiles as the program says, or so that the faults of the chip do little harm.
+Placement = Literal["as-compiled", "fault-aware"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,25 +41,35 @@ class Condition:
         device: what the cells are made of, with the parameters that are not the default.
         t0_s: seconds after programming that are time 0.
         time_s: from then on.
-        compensated: with global drift compensation.
+        compensation: for drift: none, one factor a layer, or one a column.
         read_noise: which part of the cells' noise is frozen and which is drawn at every read.
         inference_s: duration of an inference, which parts slow from fast noise.
         ir_drop: with what is lost on the wires of tiles.
+        effects: what counts of all that parts chips from programs, and in which layers; ``None``: all of it.
+        programming: the closed loop that it was written in, with its parameters; ``None``: in one shot.
         faults: which the chip is known to have, beside those that are drawn; ``None``: no map of them.
+        placement: how faults were heeded when lines of blocks were laid on those of tiles.
         adc_errors: with gain, offset or nonlinearity of ADCs.
         dac_errors: with nonlinear levels of DACs, so that products are taken in float64.
+        retuned_s: the time for which ranges of ADCs were tuned anew; ``None``: they are the program's.
+        recalibrated_s: the time for which outputs were recalibrated; ``None``: they were not.
     """
 
     device: str
     t0_s: float
     time_s: float
-    compensated: bool
+    compensation: Compensation
     read_noise: ReadNoise
     inference_s: float
     ir_drop: bool = False
+    effects: str | None = None
+    programming: str | None = None
     faults: str | None = None
+    placement: Placement = "as-compiled"
     adc_errors: bool = False
     dac_errors: bool = False
+    retuned_s: float | None = None
+    recalibrated_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,12 +137,12 @@ class Evaluation:
     snr_samples: int = 0
 
     def statistics(self) -> list[ChipStatistics]:
-        """The chips by time, in the order in which times were given, without compensation before with."""
+        """The chips by time, in the order in which times were given; by compensation first."""
         groups: dict[Condition, list[ChipFigure]] = {}
         for chip in self.chips:
             groups.setdefault(Condition(**_conditions(chip)), []).append(chip)
         found = [_statistics(chips, is_share=self.is_share) for chips in groups.values()]
-        return sorted(found, key=lambda entry: entry.compensated)
+        return sorted(found, key=lambda entry: get_args(Compensation).index(entry.compensation))
 
     def rows(self) -> list[tuple[str, Figure]]:
         """The figures with their names, as people read them."""
@@ -137,19 +152,19 @@ class Evaluation:
         """Plain data: each figure a number or null; a null has its reason under ``reasons``."""
         figures = {"float": self.float, "quantized": self.quantized, "ideal": self.ideal}
         return {
-            "schema": 1,
+            "schema": 2,
             "metric": self.metric,
             "unit": self.unit,
             "output": self.output,
             "samples": self.samples,
             "calibrated": self.calibrated,
-            **{name: _finite(figure.value) for name, figure in figures.items()},
-            "agreement": {name: _finite(figure.agreement) for name, figure in figures.items() if name != "float"},
+            **{name: finite(figure.value) for name, figure in figures.items()},
+            "agreement": {name: finite(figure.agreement) for name, figure in figures.items() if name != "float"},
             "interval_95": {name: list(figure.interval) for name, figure in figures.items() if figure.interval},
             "chips": [_chip_json(chip) for chip in self.chips],
             "by_time": [_statistics_json(entry) for entry in self.statistics()],
             "snr_samples": self.snr_samples,
-            "reasons": {name: _reason(figure) for name, figure in figures.items() if _finite(figure.value) is None},
+            "reasons": {name: reason_of(figure) for name, figure in figures.items() if finite(figure.value) is None},
         }
 
 
@@ -158,13 +173,13 @@ def _conditions(entry: Condition) -> dict[str, Any]:
 
 
 def _chip_json(chip: ChipFigure) -> dict[str, Any]:
-    value = _finite(chip.figure.value)
+    value = finite(chip.figure.value)
     return {
         "seed": chip.seed,
         **_conditions(chip),
         "accuracy": value,
-        "reason": _reason(chip.figure) if value is None else None,
-        "agreement": _finite(chip.figure.agreement),
+        "reason": reason_of(chip.figure) if value is None else None,
+        "agreement": finite(chip.figure.agreement),
         "layer_snr_db": _ratios_json(chip.layer_snr_db),
     }
 
@@ -182,14 +197,14 @@ def _statistics_json(entry: ChipStatistics) -> dict[str, Any]:
 
 
 def _ratios_json(ratios: dict[str, float]) -> dict[str, float | None]:
-    return {name: _finite(value) for name, value in ratios.items()}
+    return {name: finite(value) for name, value in ratios.items()}
 
 
 def _statistics(chips: list[ChipFigure], *, is_share: bool) -> ChipStatistics:
     mean, reason, deviation, interval = None, None, None, None
-    lacking = next((chip for chip in chips if _finite(chip.figure.value) is None), None)
+    lacking = next((chip for chip in chips if finite(chip.figure.value) is None), None)
     if lacking is not None:
-        reason = f"the chip of seed {lacking.seed} has none: {_reason(lacking.figure)}"
+        reason = f"the chip of seed {lacking.seed} has none: {reason_of(lacking.figure)}"
     else:
         values = [chip.figure.value for chip in chips if chip.figure.value is not None]
         mean = statistics.fmean(values)
@@ -206,11 +221,11 @@ def _statistics(chips: list[ChipFigure], *, is_share: bool) -> ChipStatistics:
         reason=reason,
         deviation=deviation,
         interval=interval,
-        layer_snr_db={name: _joint_snr([chip.layer_snr_db[name] for chip in chips]) for name in chips[0].layer_snr_db},
+        layer_snr_db={name: joint_snr([chip.layer_snr_db[name] for chip in chips]) for name in chips[0].layer_snr_db},
     )
 
 
-def _joint_snr(ratios: list[float]) -> float:
+def joint_snr(ratios: list[float]) -> float:
     """The ratio of the signal to the mean power of errors, in decibels; each chip may be without any error."""
     errors = statistics.fmean(math.pow(10, -ratio / 10) for ratio in ratios)
     return -10 * math.log10(errors) if errors else math.inf
@@ -236,9 +251,11 @@ def student_95(freedom: int) -> float:
     return z + sum(term / n ** (power + 1) for power, term in enumerate(terms))
 
 
-def _finite(value: float | None) -> float | None:
+def finite(value: float | None) -> float | None:
+    """A value that can be averaged and printed, or ``None``."""
     return value if value is not None and math.isfinite(value) else None
 
 
-def _reason(figure: Figure) -> str:
+def reason_of(figure: Figure) -> str:
+    """Why a figure has no finite value."""
     return figure.reason or f"the value is {figure.value}, which is no finite number"

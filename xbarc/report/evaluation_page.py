@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from xbarc.report.chip_words import COMPENSATION, condition_notes, how_many, instant, measured, share, snr_samples
 from xbarc.report.evaluation import ChipStatistics, Condition, Evaluation
 from xbarc.report.page import Column, Page, Table, numbers
 from xbarc.report.words import exact, number
@@ -14,12 +15,6 @@ _MEANINGS = {
     "quantized": "input codes and weight levels of the program, no tiles",
     "ideal device": "tiles and ADCs of the program, no noise",
 }
-_READ_NOISE = {
-    "split": "slower than an inference of {inference} drawn once for each time, faster at every read",
-    "per-read": "drawn anew at every read, all of it",
-    "frozen": "drawn once for each time, all of it",
-}
-_COMPENSATION = {False: "without drift compensation", True: "with drift compensation"}
 
 
 def evaluation_page(evaluation: Evaluation, *, title: str) -> Page:
@@ -50,7 +45,7 @@ def _figures(evaluation: Evaluation, title: str) -> Table:
             name,
             _value(evaluation, figure.value),
             *((_interval(evaluation, figure.interval),) if has_interval else ()),
-            *(("-" if figure.agreement is None else _percent(figure.agreement),) if has_agreement else ()),
+            *(("-" if figure.agreement is None else share(figure.agreement),) if has_agreement else ()),
         )
         for name, figure in evaluation.rows()
     )
@@ -66,20 +61,23 @@ def _figure_notes(evaluation: Evaluation) -> Iterator[str]:
 
 
 def _chips(evaluation: Evaluation, entries: Sequence[ChipStatistics]) -> Table:
-    """One row a time, with and without compensation; of one chip its value, of several their spread."""
+    """One row a time, compensation and set of repairs; of one chip its value, of several their spread."""
     first = entries[0]
-    both = len({entry.compensated for entry in entries}) > 1
+    both = len({entry.compensation for entry in entries}) > 1
+    repaired = any(map(_repairs, entries))
     several = any(entry.count > 1 for entry in entries)
     columns = (
         Column("time"),
         *((Column("drift\ncompensation"),) if both else ()),
+        *((Column("repairs"),) if repaired else ()),
         *numbers(f"mean\n{evaluation.metric}" if several else evaluation.metric),
         *(numbers("standard\ndeviation", "95 % interval\nof the mean") if several else ()),
     )
     rows = tuple(
         (
-            _time(entry),
-            *(("on" if entry.compensated else "off",) if both else ()),
+            instant(entry),
+            *((entry.compensation,) if both else ()),
+            *((_repairs(entry) or "-",) if repaired else ()),
             _value(evaluation, entry.mean),
             *((_value(evaluation, entry.deviation), _interval(evaluation, entry.interval)) if several else ()),
         )
@@ -87,7 +85,7 @@ def _chips(evaluation: Evaluation, entries: Sequence[ChipStatistics]) -> Table:
     )
     title = f"{_how_many(evaluation, first)} of {first.device}"
     if not both:
-        title += f", {_COMPENSATION[first.compensated]}"
+        title += f", {COMPENSATION[first.compensation]}"
     return Table(title, columns, rows, notes=tuple(_chip_notes(entries)))
 
 
@@ -95,63 +93,65 @@ def _chip_notes(entries: Sequence[ChipStatistics]) -> Iterator[str]:
     first = entries[0]
     for entry in entries:
         if entry.reason is not None:
-            yield f"{_time(entry)}: none, {entry.reason}"
+            yield f"{instant(entry)}: none, {entry.reason}"
             break
-    yield f"time 0 is {format_duration(first.t0_s)} after programming"
-    yield f"read noise: {_READ_NOISE[first.read_noise].format(inference=format_duration(first.inference_s))}"
-    if first.ir_drop:
-        yield "wires: what is lost on the rows and columns of tiles is in the cells (IR drop)"
-    if first.faults is not None:
-        yield f"{first.faults}, beside those that are drawn"
-    if first.adc_errors:
-        yield "ADCs: each has errors of its own, as adc.gain_sigma, offset_sigma, inl_sigma and inl say"
-    if first.dac_errors:
-        yield "DACs: applied levels are no integers, as dac.inl says; products are taken in float64"
+    yield from condition_notes(first)
     if any(entry.count > 1 for entry in entries):
         yield "standard deviation between chips; interval by Student's distribution"
-    if any(entry.compensated for entry in entries):
+    compensated = {entry.compensation for entry in entries}
+    if "layer" in compensated:
         yield "drift compensation: each layer's output is rescaled by one factor, measured on the chip"
+    if "column" in compensated:
+        yield "drift compensation by column: each column's output is rescaled by one factor, measured on the chip"
+    if any(entry.retuned_s is not None for entry in entries):
+        yield "retuned: ranges of ADCs are chosen anew, from currents of the chip over a sample"
+    if any(entry.recalibrated_s is not None for entry in entries):
+        yield "recalibrated: each column has a scale and an offset, fitted to the ideal device's outputs over a sample"
 
 
 def _layers(evaluation: Evaluation, entries: Sequence[ChipStatistics]) -> Table:
-    """One row a layer, one column a time; with compensation, where there is both."""
-    compensated = any(entry.compensated for entry in entries)
-    shown = [entry for entry in entries if entry.compensated == compensated]
+    """One row a layer, one column a time; of several compensations and repairs, the last."""
+    last = entries[-1]
+    shown = [entry for entry in entries if _treatment(entry) == _treatment(last)]
     rows = tuple((name, *(f"{entry.layer_snr_db[name]:.1f}" for entry in shown)) for name in shown[0].layer_snr_db)
-    samples = "the first sample" if evaluation.snr_samples == 1 else f"the first {evaluation.snr_samples} samples"
+    samples = snr_samples(evaluation.snr_samples)
     notes = (f"each layer's output against the ideal device's, over {samples}, errors of earlier layers included",)
-    title = f"Signal to noise of layers in dB, {_COMPENSATION[compensated]}"
-    return Table(title, (Column("layer"), *numbers(*map(_time, shown))), rows, notes=notes)
+    repaired = "".join(f", {repair}" for repair, when in _repair_times(last) if when is not None)
+    title = f"Signal to noise of layers in dB, {COMPENSATION[last.compensation]}{repaired}"
+    return Table(title, (Column("layer"), *numbers(*map(instant, shown))), rows, notes=notes)
 
 
 def _circumstances(entry: Condition) -> tuple[object, ...]:
     """What is the same in all of one table."""
-    return entry.device, entry.read_noise, entry.inference_s, entry.ir_drop, entry.faults
+    read = entry.read_noise, entry.inference_s, entry.ir_drop, entry.effects
+    return entry.device, *read, entry.faults, entry.placement, entry.programming
+
+
+def _repair_times(entry: Condition) -> tuple[tuple[str, float | None], ...]:
+    return ("retuned", entry.retuned_s), ("recalibrated", entry.recalibrated_s)
+
+
+def _repairs(entry: Condition) -> str:
+    """Those that were made, and when, where that is not the time of the reading."""
+    made = [(repair, when) for repair, when in _repair_times(entry) if when is not None]
+    return ", ".join(
+        repair if when == entry.time_s else f"{repair} at {format_duration(when) if when else 0}"
+        for repair, when in made
+    )
+
+
+def _treatment(entry: Condition) -> tuple[object, ...]:
+    """What was done to chips, but for the time."""
+    return entry.compensation, *(when is not None for _, when in _repair_times(entry))
 
 
 def _how_many(evaluation: Evaluation, entry: ChipStatistics) -> str:
-    seeds = sorted({chip.seed for chip in evaluation.chips if _circumstances(chip) == _circumstances(entry)})
-    if len(seeds) == 1:
-        return f"1 chip (seed {seeds[0]})"
-    if len(seeds) > 2 and seeds == list(range(seeds[0], seeds[-1] + 1)):
-        return f"{len(seeds)} chips (seeds {seeds[0]} to {seeds[-1]})"
-    return f"{len(seeds)} chips (seeds {', '.join(map(str, seeds))})"
-
-
-def _time(entry: ChipStatistics) -> str:
-    return format_duration(entry.time_s) if entry.time_s else "0"
+    seeds = {chip.seed for chip in evaluation.chips if _circumstances(chip) == _circumstances(entry)}
+    return how_many(seeds)
 
 
 def _value(evaluation: Evaluation, value: float | None) -> str:
-    if value is None:
-        return "none"
-    if evaluation.is_share:
-        return _percent(value)
-    return f"{number(value)} {evaluation.unit}".rstrip()
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f} %"
+    return measured(value, is_share=evaluation.is_share, unit=evaluation.unit)
 
 
 def _interval(evaluation: Evaluation, interval: tuple[float, float] | None) -> str:

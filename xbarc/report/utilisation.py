@@ -10,7 +10,7 @@ from typing import Any, Final
 from xbarc.hardware.schema import Hardware
 from xbarc.ir.graph import Graph
 from xbarc.ir.layer import Layer, layers
-from xbarc.ir.operators import NEVER_REACHED, CurrentRange, HostOp, InputRange
+from xbarc.ir.operators import NEVER_REACHED, CurrentRange, HostOp, InputRange, WeightClipping
 from xbarc.ir.partition import Partition, logical_tiles
 from xbarc.ir.repetitions import repeated, repetitions
 from xbarc.ir.samples import sample_axes
@@ -52,6 +52,7 @@ class LayerUsage:
         physical_tiles: tiles of all copies on the chip; one that layers share counts for the first of them.
         guest_tiles: tiles that count for other layers, in which it has blocks too.
         cells: of the tiles that count for it, without those that other layers take, and its own in others' tiles.
+        weight_clipping: of its largest weights, where ``weights.range`` is not max; ``None``: none is clipped.
         input_range: of its DACs, with what they clip on the calibration sample.
         current_range: of its ADCs, with what they clip on the calibration sample.
         inexact: why onnxruntime may differ from the runtime in the last bits; ``None``: it does not.
@@ -73,6 +74,7 @@ class LayerUsage:
     physical_tiles: int
     guest_tiles: int
     cells: Cells
+    weight_clipping: WeightClipping | None
     input_range: InputRange
     current_range: CurrentRange
     inexact: str | None
@@ -297,6 +299,7 @@ def _layer_usage(
         physical_tiles=share.tiles if share else 0,
         guest_tiles=share.guests if share else 0,
         cells=share.cells if share else NO_CELLS,
+        weight_clipping=layer.read.clipping,
         input_range=layer.dac.input_range,
         current_range=layer.adc.range,
         inexact=layer.unquantised,

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from xbarc.hardware.quantities import rounded
+from xbarc.report.clipping_page import clipping_table
 from xbarc.report.converters_page import converter_tables
 from xbarc.report.cost_page import cost_tables
 from xbarc.report.losses_page import cells_table, free_tiles, lost_cells
@@ -24,7 +25,8 @@ def utilisation_page(report: UtilisationReport, *, title: str) -> Page:
     if report.layers:
         page += [_layers(report), cells_table(report), *_replication(report.replication)]
         page += segment_tables(report.segments)
-        page += [*schedule_tables(report.schedule), *cost_tables(report.cost), *converter_tables(report.layers)]
+        page += [*schedule_tables(report.schedule), *cost_tables(report.cost)]
+        page += [*clipping_table(report.layers), *converter_tables(report.layers)]
     return [*page, _host(report)] if report.host else page
 
 

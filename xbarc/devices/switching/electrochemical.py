@@ -206,6 +206,28 @@ class VoltageDrive:
         return self.v_pulse**2 / cell.r_e * self.pulse_s
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrivenCell:
+    """Cells of one kind, and what drives them: what a write of such cells has to know.
+
+    Attributes:
+        cell: what they are.
+        drive: the pulses.
+    """
+
+    cell: ElectrochemicalCell
+    drive: CurrentDrive | VoltageDrive
+
+    @property
+    def model(self) -> LinearStep:
+        """Their switching model.
+
+        Raises:
+            UsageError: V_OC at ``g_sym`` is as high as a pulse.
+        """
+        return self.drive.model(self.cell)
+
+
 def _check_above_0(drive: CurrentDrive | VoltageDrive) -> None:
     for declared in dataclasses.fields(drive):
         value = getattr(drive, declared.name)

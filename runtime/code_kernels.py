@@ -1,0 +1,159 @@
+"""The periphery around products in integers, compiled: codes of eight bits, and what their sums mean.
+
+Codes are bytes above a zero: 0 where they are unsigned, 128 where they have a sign. As in
+:mod:`xbarc.runtime.kernels`, nothing here reorders or fuses floating-point operations.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+_compile = numba.njit(cache=True, nogil=True)
+
+
+@_compile
+def convert_to_codes(x, codes, begin, scale, low, high, zero):  # type: ignore[no-untyped-def]
+    """DAC: ``codes = clip(round_half_even(x / scale), low, high) + zero``, channels last, in the middle of padding.
+
+    Args:
+        x: ``(images, channels, a, b, c)`` float32; unused spatial axes have size 1.
+        codes: ``(images, padded a, padded b, padded c, channels)`` uint8, ``zero`` where there is padding; any number
+            where the input is none.
+        begin: padding before each spatial axis.
+        scale, low, high: float32; the ends of the range are integers.
+        zero: float32.
+    """
+    images, channels, size_a, size_b, size_c = x.shape
+    line = np.empty(size_c, dtype=np.uint8)
+    for image in range(images):
+        for a in range(size_a):
+            for b in range(size_b):
+                target = codes[image, a + begin[0], b + begin[1], begin[2] : begin[2] + size_c]
+                for channel in range(channels):
+                    source = x[image, channel, a, b]
+                    for c in range(size_c):
+                        code = np.rint(min(max(source[c] / scale, low), high))
+                        line[c] = np.uint8(np.int32(code + zero))
+                    for c in range(size_c):
+                        target[c, channel] = line[c]
+
+
+@_compile
+def convert_flat(x, codes, scale, low, high, zero):  # type: ignore[no-untyped-def]
+    """As :func:`convert_to_codes`, of arrays without padding and without spatial axes, flat."""
+    for place in range(x.shape[0]):
+        codes[place] = np.uint8(np.int32(np.rint(min(max(x[place] / scale, low), high)) + zero))
+
+
+@_compile
+def gather_codes(codes, first, count, image_size, window_offset, starts, lengths, panel):  # type: ignore[no-untyped-def]
+    """Collect windows ``first .. first + count`` of all images into a panel, one a row.
+
+    Args:
+        codes: flat; image after image of ``image_size`` bytes.
+        window_offset: of each window in its image.
+        starts, lengths: of neighbouring bytes that a window takes, from its offset on.
+        panel: ``(windows a panel, rows)``.
+    """
+    windows = window_offset.shape[0]
+    for place in range(count):
+        image, window = divmod(first + place, windows)
+        base = image * image_size + window_offset[window]
+        target = panel[place]
+        begin = 0
+        for run in range(starts.shape[0]):
+            length = lengths[run]
+            start = base + starts[run]
+            source, into = codes[start : start + length], target[begin : begin + length]
+            for row in range(length):
+                into[row] = source[row]
+            begin += length
+
+
+@_compile
+def take_code_digit(codes, zero, source, bits, shift, width, digit):  # type: ignore[no-untyped-def]
+    """One digit of every code, as :func:`xbarc.runtime.kernels.take_digit`, from bytes above a zero to bytes."""
+    mask = np.int32((1 << width) - 1)
+    for place in range(codes.shape[0]):
+        code = np.int32(codes[place]) - np.int32(zero)
+        if source == 1 and code < 0:
+            code += np.int32(1 << bits)
+        elif source == 2:
+            code = np.int32(code < 0)
+        elif source == 3:
+            code = code if code > 0 else np.int32(0)
+        elif source == 4:
+            code = -code if code < 0 else np.int32(0)
+        digit[place] = np.uint8((code >> np.int32(shift)) & mask)
+
+
+@_compile
+def square_codes(codes, zero, low, high):  # type: ignore[no-untyped-def]
+    """Squares of codes in two bytes, ``low + 256 * high``; all are bytes, flat."""
+    for place in range(codes.shape[0]):
+        code = np.int16(codes[place]) - np.int16(zero)
+        square = np.uint16(code * code)  # of 16 bits, so that as many fit a vector as can
+        low[place] = np.uint8(square)
+        high[place] = np.uint8(square >> np.uint16(8))
+
+
+@_compile
+def part_into_digits(matrix, digits):  # type: ignore[no-untyped-def]
+    """Signed digits of base 128 of a matrix of integers, from -64 to 63, from the least significant one on.
+
+    Args:
+        matrix: ``(rows, columns)``.
+        digits: ``(rows, columns, digits)`` int8.
+    """
+    for row in range(digits.shape[0]):
+        for column in range(digits.shape[1]):
+            left = np.int64(matrix[row, column])
+            for place in range(digits.shape[2]):
+                digit = ((left + 64) & 127) - 64
+                digits[row, column, place] = digit
+                left = (left - digit) >> 7
+
+
+@_compile
+def combine_digits(sums, digits, offset, grid, currents):  # type: ignore[no-untyped-def]
+    """Currents from the sums of their digits, of base 128: ``grid * (sum_d 128^d sums_d - offset)``.
+
+    Args:
+        sums: ``(lines, digits of all columns)`` int32, the digits of a column side by side.
+        digits: from 1 to 3.
+        offset: ``(columns,)``: what the zero of codes makes of each column; of a type of integers that holds the
+            result. What overflows on the way comes back.
+        grid: of the currents' type.
+        currents: ``(lines, columns)``, of a type that holds them exactly.
+    """
+    as_current, as_integer = currents.dtype.type, offset.dtype.type
+    for line in range(currents.shape[0]):
+        source, target = sums[line], currents[line]
+        if digits == 1:
+            for column in range(target.shape[0]):
+                target[column] = as_current(as_integer(source[column] - offset[column])) * grid
+        elif digits == 2:
+            for column in range(target.shape[0]):
+                low, high = source[2 * column], source[2 * column + 1]
+                target[column] = as_current(as_integer(low + (high << 7) - offset[column])) * grid
+        else:
+            for column in range(target.shape[0]):
+                low, high, top = source[3 * column], source[3 * column + 1], source[3 * column + 2]
+                target[column] = as_current(as_integer(low + (high << 7) + (top << 14) - offset[column])) * grid
+
+
+@_compile
+def combine_variances(low, high, step, variance):  # type: ignore[no-untyped-def]
+    """Variances of columns, ``step * (low + 256 * high)``, from products of squared codes with steps of cells.
+
+    Args:
+        low, high: ``(lines, columns)`` int32.
+        step: ``(columns,)`` float32.
+        variance: ``(lines, columns)`` float32.
+    """
+    for line in range(variance.shape[0]):
+        lower, upper, target = low[line], high[line], variance[line]
+        for column in range(target.shape[0]):
+            whole = np.float32(lower[column]) + np.float32(256.0) * np.float32(upper[column])
+            target[column] = whole * step[column]

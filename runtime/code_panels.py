@@ -1,0 +1,288 @@
+"""Products in integers: windows of codes that are bytes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from xbarc.errors import InternalError
+from xbarc.ir.executor import CurrentVisitor, ReadIndex
+from xbarc.runtime import code_kernels, kernels
+from xbarc.runtime.code_blocks import CodeBlock
+from xbarc.runtime.code_product import CodeProduct
+from xbarc.runtime.float_panels import SOURCES
+from xbarc.runtime.layer_plan import LayerPlan
+from xbarc.runtime.read_noise import LayerReads
+from xbarc.runtime.readout import accumulate, converted_columns, finish
+
+_CACHED = 2**21  # bytes that products are worked on together in
+_FEWEST = 256  # windows that a product is worth its weights for
+_MOST = 2**27  # bytes that products of many columns may take, and then of fewer windows
+_SLAB = 2**17  # currents that noise and converters are worked on together in
+_LINE = 128  # columns at least that kernels go through in one line: several windows, where one has fewer
+
+
+class CodePanels:
+    """The windows of a layer's input, lowered to panels of bytes. Every sum is exact, whatever its order.
+
+    Args:
+        plan: of the layer.
+        x: ``(images, channels, *spatial)`` float32.
+        y: ``(images, columns, windows)`` float32: the output.
+        visit: sees the currents of every read.
+        reads: draw their noise; ``None``: there is none.
+
+    Attributes:
+        together: parts that are run may begin anywhere.
+    """
+
+    together = 1
+
+    def __init__(
+        self, plan: LayerPlan, x: np.ndarray, y: np.ndarray, visit: CurrentVisitor | None, reads: LayerReads | None
+    ) -> None:
+        self._plan, self._y, self._visit, self._reads = plan, y, visit, reads
+        self._codes = _codes(plan, x)
+        self._lost = _lost(plan, x) if np.isnan(x.max(initial=0.0)) else None
+        windows, positions = plan.windows.offsets(1, x.shape[2:])
+        self._window_offset, self._position_offset = windows * plan.channels, positions * plan.channels
+
+    def run(self, part: range) -> None:
+        """Compute the outputs of some windows."""
+        for across in range(len(self._plan.diagonals)):
+            self._run_diagonal(part, across)
+
+    def _run_diagonal(self, part: range, across: int) -> None:
+        plan, diagonal = self._plan, self._plan.diagonals[across]
+        blocks = [(block, block.codes) for block in diagonal.blocks if block.codes is not None]
+        lines = max(1, _LINE // diagonal.width)  # windows a line
+        size = max(codes.rows + 4 * codes.product.columns for _, codes in blocks) + 4 * diagonal.width
+        together = _evenly(len(part), max(_CACHED // size, min(_FEWEST, _MOST // size)), lines)
+        slab = min(max(_SLAB // diagonal.width // lines, 1) * lines, together)
+        buffer = np.empty((slab, diagonal.width), dtype=plan.dtype)
+        sums = np.empty((together, diagonal.width), dtype=plan.sum_dtype)
+        buffers = _Buffers()
+        noisy = self._reads is not None
+        reads = [_BlockReads(plan, codes, together, lines, buffers, noisy=noisy) for _, codes in blocks]
+        for first in range(part.start, part.stop, together):
+            count = min(together, part.stop - first)
+            sums[:] = 0
+            for down, (block, codes) in enumerate(blocks):
+                work = reads[down]
+                lost = self._lost_windows(first, count, codes, work.gathered)
+                self._gather(self._codes, first, count, codes, work.gathered)
+                for number, worth in enumerate(work.apply()):
+                    for begin in range(0, count, slab):
+                        windows = slice(begin, min(begin + slab, together))
+                        currents, some = buffer[: windows.stop - begin], min(slab, count - begin)
+                        for read, weight in enumerate(block.weights):
+                            work.currents(read, windows, currents)
+                            if lost is not None:
+                                currents[lost[windows]] = np.nan
+                            if self._reads is not None:
+                                self._reads.add(
+                                    (across, down, read, number),
+                                    currents,
+                                    first + begin,
+                                    some,
+                                    variance=work.variance(read, windows),
+                                    reference_variance=work.reference_variance(read, windows),
+                                )
+                            if self._visit is not None:
+                                index = ReadIndex(read, across * len(diagonal.blocks) + down, number)
+                                self._visit(index, converted_columns(plan, diagonal, currents[:some]))
+                            accumulate(plan, block, read, currents, some, weight * worth, sums[windows])
+                if block.correction is not None:
+                    kernels.correct(work.total(), count, block.correction, sums)
+            finish(plan, diagonal, sums, first, count, self._y)
+
+    def _lost_windows(self, first: int, count: int, codes: CodeBlock, panel: np.ndarray) -> np.ndarray | None:
+        """In which windows some input is no number, by way of a panel; ``None``: in none of the whole input."""
+        if self._lost is None:
+            return None
+        self._gather(self._lost, first, count, codes, panel)
+        lost: np.ndarray = np.logical_or.reduce(panel, axis=1)
+        return lost
+
+    def _gather(self, source: np.ndarray, first: int, count: int, codes: CodeBlock, panel: np.ndarray) -> None:
+        position, channel, lengths = codes.runs
+        starts = self._position_offset[position] + channel
+        code_kernels.gather_codes(
+            source.reshape(-1), first, count, source[0].size, self._window_offset, starts, lengths, panel
+        )
+
+
+class _Buffers:
+    """Memory that blocks use one after the other: of fresh memory, the first touch of every page costs."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, np.ndarray] = {}
+
+    def take(self, name: str, shape: tuple[int, ...], dtype: type[np.generic]) -> np.ndarray:
+        """An array of what is held under a name, with anything in it."""
+        size = math.prod(shape)
+        if name not in self._held or self._held[name].size < size:
+            self._held[name] = np.empty(size, dtype)
+        return self._held[name][:size].reshape(shape)
+
+
+class _BlockReads:
+    """The reads of one block for some windows.
+
+    Attributes:
+        gathered: ``(windows, rows)`` bytes of input codes, to be filled.
+    """
+
+    def __init__(
+        self, plan: LayerPlan, codes: CodeBlock, windows: int, lines: int, buffers: _Buffers, *, noisy: bool
+    ) -> None:
+        self._plan, self._codes = plan, codes
+        shape = windows, codes.rows
+        self.gathered = self._applied = buffers.take("gathered", shape, np.uint8)
+        if plan.digits is not None:
+            self._applied = buffers.take("applied", shape, np.uint8)
+        self._totals = buffers.take("totals", (windows,), np.float64)
+        self._mean = _Bound("mean", codes.product, codes.offsets, self._applied, lines, buffers)
+        self._noise = self._references = None
+        if noisy and codes.noise is not None:
+            self._squares = buffers.take("squares", (2, *shape), np.uint8)
+            squares = self._squares.reshape(-1, shape[1])
+            self._noise = _Bound("noise", codes.noise, codes.noise_steps, squares, lines, buffers)
+            if codes.references is not None:
+                steps = codes.reference_steps
+                self._references = _Bound("references", codes.references, steps, squares, 1, buffers)
+
+    def apply(self) -> Iterator[int]:
+        """Apply the codes, in one read or digit by digit: what each read counts in the code."""
+        plan, zero = self._plan, self._plan.zero or 0
+        if plan.digits is None:
+            self._multiply(zero)
+            yield 1
+            return
+        for digit in plan.digits.reads:
+            code_kernels.take_code_digit(
+                self.gathered.reshape(-1),
+                zero,
+                SOURCES.index(digit.source),
+                plan.digits.bits,
+                digit.shift,
+                digit.width,
+                self._applied.reshape(-1),
+            )
+            self._multiply(0)
+            yield digit.weight
+
+    def currents(self, read: int, windows: slice, currents: np.ndarray) -> None:
+        """Of some windows in a read, without noise."""
+        plan, offset, sums = self._plan, self._mean.each[read], self._mean.of(read, windows)
+        grid = plan.dtype.type(plan.grid)
+        code_kernels.combine_digits(sums, self._codes.product.digits, offset, grid, currents.reshape(len(sums), -1))
+        if plan.pedestal:
+            kernels.add_pedestal(self._totals[windows], currents, plan.dtype.type(plan.pedestal))
+
+    def variance(self, read: int, windows: slice) -> np.ndarray | None:
+        """Of some windows in a read, ``(windows, columns)``; ``None``: cells are quiet."""
+        return None if self._noise is None else self._variance(self._noise, read, windows)
+
+    def reference_variance(self, read: int, windows: slice) -> np.ndarray | None:
+        """Of the reference columns of a read, ``(windows, column blocks)``; ``None``: there are none."""
+        return None if self._references is None else self._variance(self._references, read, windows)
+
+    def total(self) -> np.ndarray:
+        """The sum of each window's codes, ``(windows,)`` float64."""
+        kernels.total_codes(self.gathered, self._plan.zero or 0, self._totals)
+        return self._totals
+
+    def _multiply(self, zero: int) -> None:
+        """Take all products of what is applied, of which this byte is 0."""
+        self._mean.multiply()
+        if self._plan.pedestal:
+            kernels.total_codes(self._applied, zero, self._totals)
+        if self._noise is not None:
+            low, high = self._squares
+            code_kernels.square_codes(self._applied.reshape(-1), zero, low.reshape(-1), high.reshape(-1))
+            self._noise.multiply()
+        if self._references is not None:
+            self._references.multiply()
+
+    def _variance(self, bound: _Bound, read: int, windows: slice) -> np.ndarray:
+        whole = len(self.gathered)
+        low = bound.of(read, windows)
+        high = bound.of(read, slice(whole + windows.start, whole + windows.stop))
+        variance = np.empty((windows.stop - windows.start, bound.columns), dtype=np.float32)
+        code_kernels.combine_variances(low, high, bound.each[read], variance.reshape(len(low), -1))
+        return variance
+
+
+class _Bound:
+    """A product with its buffers, and one number a column, repeated for the windows of a line."""
+
+    def __init__(
+        self,
+        name: str,
+        product: CodeProduct,
+        numbers: tuple[np.ndarray, ...],
+        codes: np.ndarray,
+        lines: int,
+        buffers: _Buffers,
+    ) -> None:
+        # the windows of a line lie side by side where there is one read alone
+        self._lines = lines if len(numbers) == 1 else 1
+        self._reads, self.columns = len(numbers), len(numbers[0])
+        self._sums = buffers.take(name, (len(codes), product.columns), np.int32)
+        self.each = tuple(np.tile(number, self._lines) for number in numbers)
+        self.multiply = product.bind(codes, self._sums)
+
+    def of(self, read: int, windows: slice) -> np.ndarray:
+        """The sums of some windows in a read, ``(lines, digits of columns)``."""
+        some = self._sums[windows]
+        found: np.ndarray = some.reshape(len(some) // self._lines, self._reads, -1)[:, read]
+        return found
+
+
+def _evenly(count: int, most: int, step: int) -> int:
+    """Into how large parts to cut, of at most so many, all about as large, each a multiple of a step."""
+    parts = math.ceil(count / max(most // step * step, step))
+    return math.ceil(count / parts / step) * step
+
+
+def _codes(plan: LayerPlan, x: np.ndarray) -> np.ndarray:
+    """Codes of the whole input as bytes, ``(images, *padded spatial, channels)``; any, where it is no number."""
+    zero = plan.zero or 0
+    if plan.dac_codes is None:
+        raise InternalError(f"layer {plan.name!r} has no codes")
+    low, high = plan.dac_codes.low, plan.dac_codes.high
+    numbers = np.float32(plan.dac_scale), np.float32(low), np.float32(high), np.float32(zero)
+    codes, inside = _padded(plan, x, zero)
+    axes = x.ndim - 2
+    if axes > 3:
+        converted = np.clip(np.rint(np.nan_to_num(x / numbers[0])), low, high) + zero
+        codes[inside] = np.moveaxis(converted, 1, -1)
+        return codes
+    source = np.ascontiguousarray(x, dtype=np.float32)
+    if axes == 0:
+        code_kernels.convert_flat(source.reshape(-1), codes.reshape(-1), *numbers)
+        return codes
+    ones = (1,) * (3 - axes)
+    begin = np.array([*(0 for _ in ones), *(part.start for part in inside[1:])], dtype=np.int64)
+    target = codes.reshape(len(x), *ones, *codes.shape[1:])
+    shaped = source.reshape(*x.shape[:2], *ones, *x.shape[2:])
+    code_kernels.convert_to_codes(shaped, target, begin, *numbers)
+    return codes
+
+
+def _lost(plan: LayerPlan, x: np.ndarray) -> np.ndarray:
+    """1 where the input is no number, as codes lie: currents of such a window are no numbers either."""
+    found, inside = _padded(plan, x, 0)
+    found[inside] = np.moveaxis(np.isnan(x), 1, -1)
+    return found
+
+
+def _padded(plan: LayerPlan, x: np.ndarray, byte: int) -> tuple[np.ndarray, tuple[slice, ...]]:
+    """``(images, *padded spatial, channels)`` uint8, all this byte, and where the input lies in it."""
+    padding = plan.windows.padding(x.shape[2:])
+    padded = [size + begin + end for size, (begin, end) in zip(x.shape[2:], padding, strict=True)]
+    inside = [slice(begin, begin + size) for (begin, _), size in zip(padding, x.shape[2:], strict=True)]
+    return np.full((len(x), *padded, x.shape[1]), byte, dtype=np.uint8), (slice(None), *inside)
