@@ -8,6 +8,15 @@ from xbarc.hardware.schema import Hardware
 from xbarc.ir.layer import Layer
 from xbarc.ir.pieces import ALL
 
+#: Hardware in which the cells of a weight lie in different ways.
+LAYOUTS = {
+    "unit-cell": (),
+    "adjacent": ("tile.polarity=adjacent-columns",),
+    "paired": ("tile.polarity=paired-tiles", "weights.subtraction=digital"),
+    "digital": ("weights.subtraction=digital",),
+    "offset": ("weights.encoding=offset",),
+    "slices": ("weights.slices=2", "cell.levels=16"),
+}
 #: Tile, row, column, and the plane: the polarity where pairs share a site.
 Cell = tuple[int, int, int, int]
 #: Copy, slice, polarity, and place, row and column of the stack.

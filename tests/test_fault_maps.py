@@ -13,7 +13,7 @@ from chips import Comparisons, bits, product
 from command import Command
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from places import Cell, cells_of
+from places import LAYOUTS, Cell, cells_of
 
 import xbarc
 from xbarc.devices.faults import Fault, FaultKind, FaultMap, load_faults
@@ -22,14 +22,6 @@ from xbarc.ir.layer import layers
 
 ROWS, COLUMNS = 50, 30
 CUT = (f"tile.rows={ROWS}", f"tile.columns={COLUMNS}", "cell.g_min=1 uS")
-LAYOUTS = {
-    "unit-cell": (),
-    "adjacent": ("tile.polarity=adjacent-columns",),
-    "paired": ("tile.polarity=paired-tiles", "weights.subtraction=digital"),
-    "digital": ("weights.subtraction=digital",),
-    "offset": ("weights.encoding=offset",),
-    "slices": ("weights.slices=2", "cell.levels=16"),
-}
 WEIGHT = np.random.default_rng(0).normal(size=(120, 70))
 X = np.random.default_rng(1).normal(size=(20, 120)).astype(np.float32)
 

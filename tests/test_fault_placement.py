@@ -14,7 +14,7 @@ from command import Command
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import network, node, open_session
-from places import Cell, cells_of
+from places import LAYOUTS, Cell, cells_of
 
 import xbarc
 from xbarc.api.reading import actual_cells, read_chip
@@ -26,15 +26,7 @@ from xbarc.runtime.tiles import occupants, tile_conductances
 
 ROWS, COLUMNS = 24, 20
 CUT = (f"tile.rows={ROWS}", f"tile.columns={COLUMNS}", "cell.g_min=1 uS")
-LAYOUTS = {
-    "unit-cell": (),
-    "adjacent": ("tile.polarity=adjacent-columns",),
-    "paired": ("tile.polarity=paired-tiles", "weights.subtraction=digital"),
-    "digital": ("weights.subtraction=digital",),
-    "offset": ("weights.encoding=offset",),
-    "slices": ("weights.slices=2", "cell.levels=16"),
-    "few rows": ("tile.active_rows=8",),
-}
+EVERY = {**LAYOUTS, "few rows": ("tile.active_rows=8",)}
 #: Of scope and mode of packing.
 PACKED = {
     "apart": {},
@@ -64,7 +56,7 @@ def compiled(layout: str, packed: str, *more: str) -> xbarc.Program:
         node("MatMul", ["flat", "c"], "y"),
     ]
     model = network(nodes, {"x": ("N", 4, 5, 5)}, constants)
-    return xbarc.compile(model, overrides=(*CUT, *LAYOUTS[layout], *more), calibration=X, **PACKED[packed])
+    return xbarc.compile(model, overrides=(*CUT, *EVERY[layout], *more), calibration=X, **PACKED[packed])
 
 
 def microsiemens(siemens: float) -> float:
@@ -76,7 +68,7 @@ def silicon(layout: str) -> dict[Cell, float]:
     """What every faulty cell of the first tiles holds, in microsiemens, from a program that fills them."""
     hardware = compiled(layout, "apart").hardware
     height = hardware.tile.active_rows or ROWS
-    filling = product(numbers(6 * height, 4 * hardware.weight_columns, seed=4), (*CUT, *LAYOUTS[layout]))
+    filling = product(numbers(6 * height, 4 * hardware.weight_columns, seed=4), (*CUT, *EVERY[layout]))
     (layer,) = layers(filling.graph)
     written = filling.write(DEVICE, seed=5, faults=KNOWN).written
     assert written is not None
@@ -146,7 +138,7 @@ def weight_errors(program: xbarc.Program, chip: xbarc.Chip) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("packed", PACKED)
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", EVERY)
 def test_a_weight_meets_the_faults_of_the_cell_that_it_lies_on(layout: str, packed: str) -> None:
     program = compiled(layout, packed)
     chip, broken = aware(program), silicon(layout)
@@ -161,7 +153,7 @@ def test_a_weight_meets_the_faults_of_the_cell_that_it_lies_on(layout: str, pack
         assert broken.get(cell) == (None if np.isnan(held[index]) else microsiemens(held[index])), cell
 
 
-@given(st.integers(0, 2**32), st.sampled_from(sorted(LAYOUTS)), st.sampled_from(sorted(PACKED)))
+@given(st.integers(0, 2**32), st.sampled_from(sorted(EVERY)), st.sampled_from(sorted(PACKED)))
 @settings(max_examples=30, deadline=None)
 def test_no_two_weights_lie_on_one_cell(seed: int, layout: str, packed: str) -> None:
     program = compiled(layout, packed)
@@ -171,7 +163,7 @@ def test_no_two_weights_lie_on_one_cell(seed: int, layout: str, packed: str) -> 
 
 
 @pytest.mark.parametrize("packed", PACKED)
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", EVERY)
 def test_lines_that_belong_together_move_together(layout: str, packed: str) -> None:
     """Pieces that one read drives by the same rows share their order, tiles of a pair both; reference columns stay."""
     program = compiled(layout, packed)
@@ -230,7 +222,7 @@ def test_without_faults_nothing_moves() -> None:
     assert bits(exact.run(X)) == bits(program.write().run(X))
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", EVERY)
 def test_onnxruntime_computes_the_same_bits(layout: str) -> None:
     program = compiled(layout, "dense", "adc.gain_sigma=0.02", "adc.offset_sigma=0.3", "tile.row_wire=2 Ohm")
     chip = aware(program, DEVICE.replace("generic", "pcm")).with_read_noise("frozen").at("1h")
@@ -243,7 +235,7 @@ def test_onnxruntime_computes_the_same_bits(layout: str) -> None:
 
 
 @pytest.mark.parametrize("packed", PACKED)
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", EVERY)
 def test_tiles_hold_their_cells_where_they_lie(layout: str, packed: str) -> None:
     """What wires and netlists are made of: every cell of a block once, faulty cells where the silicon has them."""
     program = compiled(layout, packed)
@@ -269,7 +261,7 @@ def test_columns_meet_the_converters_of_where_they_lie(layout: str) -> None:
     """Errors of the filled tiles, read through the orders; a converter of differences meets those that are exchanged
     with the opposite sign, and so errs the other way."""
     filling = product(
-        numbers(6 * ROWS, 4 * compiled(layout, "apart").hardware.weight_columns, seed=4), (*CUT, *LAYOUTS[layout], *ADC)
+        numbers(6 * ROWS, 4 * compiled(layout, "apart").hardware.weight_columns, seed=4), (*CUT, *EVERY[layout], *ADC)
     )
     known = converters(filling, filling.write("generic", seed=5))
     program = compiled(layout, "apart", *ADC)
