@@ -15,7 +15,7 @@ SOURCES := pyproject.toml README.md LICENSE $(shell find xbarc passes runtime -n
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long test-onnx check bench trends bench-large models exported clean
+.PHONY: help demo test test-long test-onnx check bench bench-quick bench-goals bench-large trends models exported clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1@\2/p' Makefile | awk -F@ '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -43,14 +43,21 @@ check: $(VENV)/.installed-dev  ## lint, format and types
 	@$(VENV)/bin/python .ci/typetree.py
 	@$(VENV)/bin/mypy
 
-bench: $(VENV)/.installed  ## time per sample beside onnxruntime; time of compiling ResNet-50 and VGG-16, pass by pass
+bench: $(VENV)/.installed  ## speed and memory beside onnxruntime, in five minutes; what is measured is in docs/speed.md
 	@$(VENV)/bin/python benchmarks/run.py
-	@$(VENV)/bin/python benchmarks/mapping.py
 
 trends: $(VENV)/.installed  ## measure the published trends of docs/trends.md anew, with its figures; ten minutes
 	@$(VENV)/bin/python benchmarks/trends.py --output build/trends
 
-bench-large: $(VENV)/.installed  ## memory and time of compiling large models; takes 4 GB of disk for a while
+bench-quick: $(VENV)/.installed  ## a few of these figures, in half a minute
+	@$(VENV)/bin/python benchmarks/run.py --quick
+
+bench-goals: $(VENV)/.installed  ## those that there are goals for, beside their goals
+	@$(VENV)/bin/python benchmarks/goals.py
+
+bench-large: $(VENV)/.installed  ## compiling ResNet-50, VGG-16 and models of 1 GB and more; takes 4 GB of disk for a while
+	@$(VENV)/bin/python benchmarks/run.py --heavy
+	@$(VENV)/bin/python benchmarks/mapping.py
 	@$(VENV)/bin/python benchmarks/large.py
 
 models: $(TRAIN_VENV)/.installed-train  ## train the models of models/ anew, in an environment of their own

@@ -1,4 +1,4 @@
-"""Benchmarks of a tile's circuit: the exact solve, the effective conductances, and the fast solve of few vectors.
+"""A tile's circuit: the exact solve, the effective conductances, and the fast solve of few vectors.
 
 Cells are uniform between 0 and 25 uS, inputs between 0 and 0.2 V; rows and columns have wires of like segments. All
 sides of a case run in turn, each on one thread, and medians are compared: a ratio survives a noisy machine better than
@@ -10,24 +10,25 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import sys
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import threadpoolctl
+from harness import Case, Figure, Options, Side, Spread, compare, rounds_of
 from rich.console import Console
 from rich.table import Table
 
 from xbarc.runtime.circuit.effective import effective_conductances
 from xbarc.runtime.circuit.exact import solve_exact
-from xbarc.runtime.circuit.fast import solve_fast
+from xbarc.runtime.circuit.fast import BoundedCurrents, solve_fast
 from xbarc.runtime.circuit.wiring import Wiring
 
 LARGEST_S = 25e-6
 LARGEST_V = 0.2
+SUITE, EXACT, EFFECTIVE, FAST = "circuit", "exact", "effective", "fast"
+VECTORS, TOLERANCE = 10, 1e-4
 
 
 @dataclass(frozen=True)
@@ -57,48 +58,86 @@ class Result:
     effective_error: float
 
 
-def medians(sides: Sequence[Callable[[], object]], rounds: int) -> list[float]:
-    """Seconds of each side; all run once before the clock does."""
-    seconds: list[list[float]] = [[] for _ in sides]
-    for turn in range(rounds + 1):
-        for side, times in zip(sides, seconds, strict=True):
-            start = time.perf_counter()
-            side()
-            if turn:
-                times.append(time.perf_counter() - start)
-    return [statistics.median(times) for times in seconds]
+@dataclass(frozen=True)
+class Tile:
+    """A tile and what is applied to it."""
+
+    cells: np.ndarray
+    inputs: np.ndarray
+    wiring: Wiring
+    tolerance: float
+
+    @staticmethod
+    def drawn(rows: int, wire_ohm: float, *, vectors: int, tolerance: float) -> Tile:
+        """With random cells and inputs."""
+        draws = np.random.default_rng(rows)
+        cells = draws.uniform(0, LARGEST_S, (rows, rows))
+        inputs = draws.uniform(0, LARGEST_V, (vectors, rows))
+        return Tile(cells, inputs, Wiring(row_wire_ohm=wire_ohm, column_wire_ohm=wire_ohm), tolerance)
+
+    def fast(self) -> BoundedCurrents:
+        """The fast solve."""
+        return solve_fast(self.cells, self.inputs, self.wiring, tolerance=self.tolerance)
+
+    def sides(self) -> dict[str, Side]:
+        """Every way to solve it."""
+        return {
+            EXACT: lambda: solve_exact(self.cells, self.inputs, self.wiring),
+            EFFECTIVE: lambda: effective_conductances(self.cells, self.wiring),
+            FAST: self.fast,
+        }
+
+    def errors(self) -> dict[str, float]:
+        """Of the fast solve and its bound, and of the effective conductances, as shares of full scale."""
+        currents = solve_exact(self.cells, self.inputs, self.wiring).currents
+        fast = self.fast()
+        full_scale = fast.full_scale[:, np.newaxis]
+        effective = self.inputs @ effective_conductances(self.cells, self.wiring)
+        return {
+            "error": float((np.abs(fast.currents - currents) / full_scale).max()),
+            "bound": float((fast.bounds / full_scale).max()),
+            "effective_error": float((np.abs(effective - currents) / full_scale).max()),
+        }
 
 
-def measure(rows: int, wire_ohm: float, *, vectors: int, tolerance: float, rounds: int) -> Result:
+def measure(rows: int, wire_ohm: float, *, vectors: int, tolerance: float, options: Options) -> Result:
     """Solve one tile in every way."""
-    draws = np.random.default_rng(rows)
-    cells = draws.uniform(0, LARGEST_S, (rows, rows))
-    inputs = draws.uniform(0, LARGEST_V, (vectors, rows))
-    wiring = Wiring(row_wire_ohm=wire_ohm, column_wire_ohm=wire_ohm)
-    exact_s, effective_s, fast_s = medians(
-        [
-            lambda: solve_exact(cells, inputs, wiring),
-            lambda: effective_conductances(cells, wiring),
-            lambda: solve_fast(cells, inputs, wiring, tolerance=tolerance),
-        ],
-        rounds,
-    )
-    currents = solve_exact(cells, inputs, wiring).currents
-    fast = solve_fast(cells, inputs, wiring, tolerance=tolerance)
-    full_scale = fast.full_scale[:, np.newaxis]
+    tile = Tile.drawn(rows, wire_ohm, vectors=vectors, tolerance=tolerance)
+    found = rounds_of(tile.sides(), options)
+    seconds = {name: Spread.of(times).median for name, times in found.items()}
     return Result(
         rows=rows,
         wire_ohm=wire_ohm,
-        exact_s=exact_s,
-        effective_s=effective_s,
-        fast_s=fast_s,
-        effective_speed=exact_s / effective_s,
-        fast_speed=exact_s / fast_s,
-        iterations=int(fast.iterations.max()),
-        error=float((np.abs(fast.currents - currents) / full_scale).max()),
-        bound=float((fast.bounds / full_scale).max()),
-        effective_error=float((np.abs(inputs @ effective_conductances(cells, wiring) - currents) / full_scale).max()),
+        exact_s=seconds[EXACT],
+        effective_s=seconds[EFFECTIVE],
+        fast_s=seconds[FAST],
+        effective_speed=seconds[EXACT] / seconds[EFFECTIVE],
+        fast_speed=seconds[EXACT] / seconds[FAST],
+        iterations=int(tile.fast().iterations.max()),
+        **tile.errors(),
     )
+
+
+def name_of(rows: int, wire_ohm: float) -> str:
+    """Of a figure's case."""
+    return f"{rows} x {rows} tile, {VECTORS} vectors, {wire_ohm:g} Ohm"
+
+
+def compared(rows: int, wire_ohm: float, options: Options) -> list[Figure]:
+    """The same as figures of the suite, on one thread whatever the options say."""
+    tile = Tile.drawn(rows, wire_ohm, vectors=VECTORS, tolerance=TOLERANCE)
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):
+        alone = replace(options, threads=1)
+        return compare(SUITE, name_of(rows, wire_ohm), tile.sides(), alone, facts=tile.errors())
+
+
+def _case(rows: int, wire_ohm: float) -> Case:
+    return Case(SUITE, name_of(rows, wire_ohm), lambda options: compared(rows, wire_ohm, options))
+
+
+GOALS = (_case(256, 1.0),)
+QUICK = (_case(64, 1.0),)
+CASES = tuple(_case(rows, ohm) for rows in (64, 128, 256) for ohm in (1.0, 4.0))
 
 
 def table(results: Sequence[Result], vectors: int) -> Table:
@@ -140,14 +179,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[64, 128, 256], help="and columns, of each tile")
     parser.add_argument("--ohm", type=float, nargs="+", default=[1.0, 4.0, 40.0], help="of a segment of wire")
-    parser.add_argument("--vectors", type=int, default=10)
-    parser.add_argument("--tolerance", type=float, default=1e-4)
+    parser.add_argument("--vectors", type=int, default=VECTORS)
+    parser.add_argument("--tolerance", type=float, default=TOLERANCE)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    measured = Options(threads=1, least=options.rounds, most=options.rounds)
     with threadpoolctl.threadpool_limits(1, user_api="blas"):
         results = [
-            measure(rows, ohm, vectors=options.vectors, tolerance=options.tolerance, rounds=options.rounds)
+            measure(rows, ohm, vectors=options.vectors, tolerance=options.tolerance, options=measured)
             for rows in options.rows
             for ohm in options.ohm
         ]

@@ -28,42 +28,42 @@ GB = 10**9
 
 def dense(path: Path, *, layers: int, external: bool) -> int:
     """Layers of 4096 x 4096 weights, 67 MB each."""
-    network = Network(path, (4096,), external=external)
+    network = Network((4096,), data=path.with_name(f"{path.name}.data") if external else None)
     for _ in range(layers):
         network.step("Gemm", network.weight(4096, 4096, fan_in=4096), transB=1)
         network.step("Relu")
-    return network.save()
+    return network.save(path)
 
 
 def chain(path: Path, *, nodes: int) -> int:
     """Host operators, one after the other."""
-    network = Network(path, (8,))
+    network = Network((8,))
     one = network.weight(8, fan_in=1)
     for number in range(nodes):
         if number % 2:
             network.step("Relu")
         else:
             network.step("Add", one)
-    return network.save()
+    return network.save(path)
 
 
 def small_products(path: Path, *, nodes: int) -> int:
     """Products of 8 x 8 weights with host operators between them."""
-    network = Network(path, (8,))
+    network = Network((8,))
     for _ in range(nodes // 2):
         network.step("MatMul", network.weight(8, 8, fan_in=8))
         network.step("Relu")
-    return network.save()
+    return network.save(path)
 
 
 def wide(path: Path, *, nodes: int) -> int:
     """Host operators beside one another, and one that adds them up."""
-    network = Network(path, (8,))
+    network = Network((8,))
     for number in range(nodes - 1):
         network.value = "x"
         network.step("Abs" if number % 2 else "Neg")
     network.step("Sum", *(node.output[0] for node in network.nodes[:-1]))
-    return network.save()
+    return network.save(path)
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ class Network:
 
 
 NETWORKS = (
-    Network("ResNet-50", resnet50, 38),
+    Network("ResNet-50", lambda path: resnet50().save(path), 38),
     Network("VGG-16", lambda path: vgg(path, VGG16), 965),
 )
 

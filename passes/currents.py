@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
+from xbarc.compiled import compiled
 from xbarc.ir.layer import Layer
 from xbarc.ir.operators import CodeRange
 
@@ -128,7 +128,7 @@ def _terms(layer: Layer, cells: np.ndarray, columns: int) -> Iterator[np.ndarray
     yield wide[0]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _column_sums(terms):  # type: ignore[no-untyped-def]
     """Of each column of a two-dimensional array, the sums of its positive numbers and of those below 0, negated."""
     positive, negative = np.zeros(terms.shape[1]), np.zeros(terms.shape[1])
@@ -139,7 +139,7 @@ def _column_sums(terms):  # type: ignore[no-untyped-def]
     return positive, negative
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _common_divisor(terms):  # type: ignore[no-untyped-def]
     """The largest number that all of a two-dimensional array are whole multiples of; 0 where all are 0."""
     found = np.int64(0)

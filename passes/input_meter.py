@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-import numba
 import numpy as np
 
+from xbarc.compiled import compiled
 from xbarc.ir.executor import Visitor
 from xbarc.ir.graph import Value
 from xbarc.ir.input_statistics import DigitStatistics, InputStatistics
@@ -18,7 +18,7 @@ from xbarc.ir.windows import Windows
 _BIN_BITS = 8  # of the number of bins
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _measure(values, scale, low, high, digits, classes, ends, sums, bins, shift):  # type: ignore[no-untyped-def]
     """Add level, square and one of all digits that are not zero to the sums of their channel and class of places.
 

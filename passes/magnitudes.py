@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 
+from xbarc.compiled import compiled
 from xbarc.errors import DataError
 
 _BINS = 8192
@@ -15,7 +15,7 @@ _FEWEST = 64
 _TINY = float(np.finfo(np.float32).tiny)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _count(values, per_unit, bins, own, shift):  # type: ignore[no-untyped-def]
     """Add the magnitudes of a two-dimensional array to bins of the width ``1 / per_unit``; return how many.
 

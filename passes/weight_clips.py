@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
-import numba
 import numpy as np
 
+from xbarc.compiled import compiled
 from xbarc.hardware.weights import Weights
 from xbarc.ir.operators import WeightClipping
 
@@ -104,7 +104,7 @@ def _percentiles(magnitudes: np.ndarray, percent: float) -> np.ndarray:
     return found
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _least_squares(magnitudes, largest, expected_error):  # type: ignore[no-untyped-def]
     """The clip of each row; ``largest`` is 0 where nothing is rounded.
 

@@ -6,10 +6,9 @@ Codes are bytes above a zero: 0 where they are unsigned, 128 where they have a s
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
-_compile = numba.njit(cache=True, nogil=True)
+from xbarc.compiled import compiled as _compile
 
 
 @_compile

@@ -16,6 +16,7 @@ from xbarc.runtime.float_panels import SOURCES
 from xbarc.runtime.layer_plan import LayerPlan
 from xbarc.runtime.read_noise import LayerReads
 from xbarc.runtime.readout import accumulate, converted_columns, finish
+from xbarc.runtime.stopwatch import Watch
 
 _CACHED = 2**21  # bytes that products are worked on together in
 _FEWEST = 256  # windows that a product is worth its weights for
@@ -49,12 +50,12 @@ class CodePanels:
         windows, positions = plan.windows.offsets(1, x.shape[2:])
         self._window_offset, self._position_offset = windows * plan.channels, positions * plan.channels
 
-    def run(self, part: range) -> None:
-        """Compute the outputs of some windows."""
+    def run(self, part: range, watch: Watch) -> None:
+        """Compute the outputs of some windows, and tell the watch where the time goes."""
         for across in range(len(self._plan.diagonals)):
-            self._run_diagonal(part, across)
+            self._run_diagonal(part, across, watch)
 
-    def _run_diagonal(self, part: range, across: int) -> None:
+    def _run_diagonal(self, part: range, across: int, watch: Watch) -> None:
         plan, diagonal = self._plan, self._plan.diagonals[across]
         blocks = [(block, block.codes) for block in diagonal.blocks if block.codes is not None]
         lines = max(1, _LINE // diagonal.width)  # windows a line
@@ -65,7 +66,8 @@ class CodePanels:
         sums = np.empty((together, diagonal.width), dtype=plan.sum_dtype)
         buffers = _Buffers()
         noisy = self._reads is not None
-        reads = [_BlockReads(plan, codes, together, lines, buffers, noisy=noisy) for _, codes in blocks]
+        reads = [_BlockReads(plan, codes, together, lines, buffers, watch, noisy=noisy) for _, codes in blocks]
+        watch.lap("other")
         for first in range(part.start, part.stop, together):
             count = min(together, part.stop - first)
             sums[:] = 0
@@ -73,12 +75,14 @@ class CodePanels:
                 work = reads[down]
                 lost = self._lost_windows(first, count, codes, work.gathered)
                 self._gather(self._codes, first, count, codes, work.gathered)
+                watch.lap("windows")
                 for number, worth in enumerate(work.apply()):
                     for begin in range(0, count, slab):
                         windows = slice(begin, min(begin + slab, together))
                         currents, some = buffer[: windows.stop - begin], min(slab, count - begin)
                         for read, weight in enumerate(block.weights):
                             work.currents(read, windows, currents)
+                            watch.lap("product")
                             if lost is not None:
                                 currents[lost[windows]] = np.nan
                             if self._reads is not None:
@@ -90,13 +94,17 @@ class CodePanels:
                                     variance=work.variance(read, windows),
                                     reference_variance=work.reference_variance(read, windows),
                                 )
+                                watch.lap("noise")
                             if self._visit is not None:
                                 index = ReadIndex(read, across * len(diagonal.blocks) + down, number)
                                 self._visit(index, converted_columns(plan, diagonal, currents[:some]))
+                                watch.lap("other")
                             accumulate(plan, block, read, currents, some, weight * worth, sums[windows])
+                            watch.lap("adc")
                 if block.correction is not None:
                     kernels.correct(work.total(), count, block.correction, sums)
             finish(plan, diagonal, sums, first, count, self._y)
+            watch.lap("adc")
 
     def _lost_windows(self, first: int, count: int, codes: CodeBlock, panel: np.ndarray) -> np.ndarray | None:
         """In which windows some input is no number, by way of a panel; ``None``: in none of the whole input."""
@@ -136,9 +144,17 @@ class _BlockReads:
     """
 
     def __init__(
-        self, plan: LayerPlan, codes: CodeBlock, windows: int, lines: int, buffers: _Buffers, *, noisy: bool
+        self,
+        plan: LayerPlan,
+        codes: CodeBlock,
+        windows: int,
+        lines: int,
+        buffers: _Buffers,
+        watch: Watch,
+        *,
+        noisy: bool,
     ) -> None:
-        self._plan, self._codes = plan, codes
+        self._plan, self._codes, self._watch = plan, codes, watch
         shape = windows, codes.rows
         self.gathered = self._applied = buffers.take("gathered", shape, np.uint8)
         if plan.digits is not None:
@@ -171,6 +187,7 @@ class _BlockReads:
                 digit.width,
                 self._applied.reshape(-1),
             )
+            self._watch.lap("dac")
             self._multiply(0)
             yield digit.weight
 
@@ -200,12 +217,14 @@ class _BlockReads:
         self._mean.multiply()
         if self._plan.pedestal:
             kernels.total_codes(self._applied, zero, self._totals)
+        self._watch.lap("product")
         if self._noise is not None:
             low, high = self._squares
             code_kernels.square_codes(self._applied.reshape(-1), zero, low.reshape(-1), high.reshape(-1))
             self._noise.multiply()
-        if self._references is not None:
-            self._references.multiply()
+            if self._references is not None:
+                self._references.multiply()
+            self._watch.lap("noise")
 
     def _variance(self, bound: _Bound, read: int, windows: slice) -> np.ndarray:
         whole = len(self.gathered)

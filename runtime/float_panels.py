@@ -14,6 +14,7 @@ from xbarc.runtime import kernels
 from xbarc.runtime.layer_plan import Block, LayerPlan
 from xbarc.runtime.read_noise import LayerReads
 from xbarc.runtime.readout import accumulate, converted_columns, finish
+from xbarc.runtime.stopwatch import Watch
 
 #: As :func:`xbarc.runtime.kernels.take_digit` numbers them.
 SOURCES: Final[tuple[DigitSource, ...]] = ("code", "complement", "sign", "positive", "negative")
@@ -42,12 +43,12 @@ class FloatPanels:
         self._window_offset, self._row_offset = plan.windows.offsets(plan.channels, x.shape[2:])
         self.together = _panel_windows(y.shape[2])
 
-    def run(self, part: range) -> None:
-        """Compute the outputs of some windows."""
+    def run(self, part: range, watch: Watch) -> None:
+        """Compute the outputs of some windows, and tell the watch where the time goes."""
         for across in range(len(self._plan.diagonals)):
-            self._run_diagonal(part, across)
+            self._run_diagonal(part, across, watch)
 
-    def _run_diagonal(self, part: range, across: int) -> None:
+    def _run_diagonal(self, part: range, across: int, watch: Watch) -> None:
         plan, diagonal = self._plan, self._plan.diagonals[across]
         heights = [len(block.rows) for block in diagonal.blocks]
         taps = [
@@ -60,6 +61,7 @@ class FloatPanels:
         all_currents = np.empty((panels, self.together, diagonal.width), dtype=plan.dtype)
         all_sums = np.empty((panels * self.together, diagonal.width), dtype=plan.sum_dtype)
         totals = np.empty(len(all_sums))
+        watch.lap("other")
         for first in range(part.start, part.stop, panels * self.together):
             count = min(panels * self.together, part.stop - first)
             taken = math.ceil(count / self.together)
@@ -72,11 +74,13 @@ class FloatPanels:
                 kernels.gather_windows(
                     self._codes.reshape(-1), first, count, self._codes[0].size, self._window_offset, taps[down], panel
                 )
+                watch.lap("windows")
                 whole, rest = _whole_codes(plan, inputs)
                 for number, (codes, worth) in enumerate(_digits(plan.digits, whole)):
                     applied, curved = _applied(plan, codes), _curved(plan, codes)
                     if rest is not None and worth == 1:
                         applied = applied + rest
+                    watch.lap("dac")
                     for read, (matrix, weight) in enumerate(zip(block.matrices, block.weights, strict=True)):
                         np.matmul(applied, matrix, out=stack)  # one product a panel
                         for driven, beyond in zip(curved, block.nonlinear[read] if curved else (), strict=True):
@@ -84,6 +88,7 @@ class FloatPanels:
                         if plan.pedestal:
                             kernels.total_codes(applied.reshape(-1, heights[down]), 0, totals)
                             kernels.add_pedestal(totals, currents, plan.dtype.type(plan.pedestal))
+                        watch.lap("product")
                         if self._reads is not None:
                             variance, common = _variances(block, read, applied)
                             self._reads.add(
@@ -94,14 +99,18 @@ class FloatPanels:
                                 variance=variance,
                                 reference_variance=common,
                             )
+                            watch.lap("noise")
                         if self._visit is not None:
                             index = ReadIndex(read, across * len(diagonal.blocks) + down, number)
                             self._visit(index, converted_columns(plan, diagonal, currents[:count]))
+                            watch.lap("other")
                         accumulate(plan, block, read, currents, count, weight * worth, sums)
+                        watch.lap("adc")
                 if block.correction is not None:
                     kernels.total_codes(panel, 0, totals)
                     kernels.correct(totals, count, block.correction, sums)
             finish(plan, diagonal, sums, first, count, self._y)
+            watch.lap("adc")
 
 
 def _panel_windows(windows: int) -> int:

@@ -7,10 +7,9 @@ floating-point operations: results must equal those of onnxruntime bit for bit.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
-_compile = numba.njit(cache=True, nogil=True)
+from xbarc.compiled import compiled as _compile
 
 _TURNED = 64  # windows of an output that are turned from lines into columns together
 

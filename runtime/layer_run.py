@@ -15,6 +15,7 @@ from xbarc.runtime.code_panels import CodePanels
 from xbarc.runtime.float_panels import FloatPanels
 from xbarc.runtime.layer_plan import LayerPlan
 from xbarc.runtime.read_noise import LayerReads
+from xbarc.runtime.stopwatch import UNWATCHED, Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ def run_layer(
     *,
     visit: CurrentVisitor | None = None,
     place: Place = Place(),
+    watch: Watch = UNWATCHED,
 ) -> np.ndarray:
     """The layer's output for an input ``(images, channels, *spatial)``, or ``(..., rows)`` for a plain product.
 
@@ -86,16 +88,21 @@ def run_layer(
                 first_sample=place.first_sample,
                 again=(place.repeat, *place.steps),
             )
+            watch.lap("noise")
         panels = FloatPanels if plan.zero is None else CodePanels
+        watch.lap("other")
         work = panels(plan, x.reshape(images, plan.channels, *spatial), y, visit_alone if visit else None, reads)
+        watch.lap("dac")
         total = images * windows
         share = math.ceil(total / threads / work.together) * work.together
         parts = [range(start, min(start + share, total)) for start in range(0, total, share)]
         if len(parts) == 1:
-            work.run(parts[0])
+            work.run(parts[0], watch)
         else:
-            for done in [pool.submit(work.run, part) for part in parts]:
+            watches = watch.split(len(parts))
+            for done in [pool.submit(work.run, part, own) for part, own in zip(parts, watches, strict=True)]:
                 done.result()
+            watch.join(watches)
     if plan.windows.rank == 0:
         return y.reshape(*x.shape[:-1], plan.columns)
     return y.reshape(images, plan.columns, *sizes)

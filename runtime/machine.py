@@ -10,6 +10,7 @@ import threadpoolctl
 from xbarc.ir.executor import CurrentVisitor
 from xbarc.runtime.layer_run import Place
 from xbarc.runtime.steps import Array, Context, Routine, ValueVisitor
+from xbarc.runtime.stopwatch import Watches, unwatched
 
 
 class Machine:
@@ -32,6 +33,7 @@ class Machine:
         currents: Mapping[str, CurrentVisitor] | None = None,
         values: Mapping[str, ValueVisitor] | None = None,
         place: Place = Place(),  # noqa: B008 - immutable
+        watches: Watches = unwatched,
     ) -> dict[str, Array]:
         """Outputs for one batch of inputs.
 
@@ -40,8 +42,10 @@ class Machine:
             currents: who sees the currents of layers, by the layer's name.
             values: who sees values that steps make, by the value's name.
             place: of the batch in the stream of random numbers.
+            watches: who is told where the time goes.
         """
         # One BLAS thread a panel: the panels themselves run in parallel, and a product's rounding must not depend on
         # threads.
         with self._libraries.limit(limits=1, user_api="blas"), ThreadPoolExecutor(self._threads) as pool:
-            return self._routine.run(feeds, Context(pool, self._threads, place, currents or {}, values or {}))
+            context = Context(pool, self._threads, place, currents or {}, values or {}, watches)
+            return self._routine.run(feeds, context)

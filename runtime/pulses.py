@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 
+from xbarc.compiled import compiled as _compile
 from xbarc.random import normal_quads
-
-_compile = numba.njit(cache=True, nogil=True)
 
 #: Pulses that one cycle, and cycles that one write may have: what their numbers have room for in a counter.
 MOST_PULSES, MOST_CYCLES = 2**16, 2**16 - 1

@@ -13,6 +13,7 @@ from xbarc.ir.executor import CurrentVisitor
 from xbarc.runtime.host import HostModel
 from xbarc.runtime.layer_plan import LayerPlan
 from xbarc.runtime.layer_run import Place, run_layer
+from xbarc.runtime.stopwatch import Watches, unwatched
 
 #: Whatever flows between steps: arrays, and what else onnxruntime takes and gives (sequences, optionals).
 Array = Any
@@ -29,6 +30,7 @@ class Context:
         place: of the batch in the stream of random numbers.
         currents: who sees the currents of which layer.
         values: who sees which value, by its name.
+        watches: who is told where the time goes.
     """
 
     pool: ThreadPoolExecutor
@@ -36,6 +38,7 @@ class Context:
     place: Place = Place()  # noqa: RUF009 - immutable
     currents: Mapping[str, CurrentVisitor] = field(default_factory=dict)
     values: Mapping[str, ValueVisitor] = field(default_factory=dict)
+    watches: Watches = unwatched
 
 
 class Step(Protocol):
@@ -53,15 +56,18 @@ class Step(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HostStep:
-    """A host region with the names of what it reads and makes."""
+    """A host region, named by its first operator and its last, with the names of what it reads and makes."""
 
+    name: str
     model: HostModel
     reads: tuple[str, ...]
     outputs: tuple[str, ...]
 
     def run(self, values: Mapping[str, Array], context: Context) -> dict[str, Array]:
         """Run the region's operators."""
+        watch = context.watches("host", self.name)
         results = self.model.run({name: values[name] for name in self.reads}, self.outputs)
+        watch.lap("host")
         return dict(zip(self.outputs, results, strict=True))
 
 
@@ -80,10 +86,11 @@ class LayerStep:
 
     def run(self, values: Mapping[str, Array], context: Context) -> dict[str, Array]:
         """Run the layer."""
-        visit = context.currents.get(self.plan.name)
+        visit, watch = context.currents.get(self.plan.name), context.watches("layer", self.plan.name)
         result = run_layer(
-            self.plan, values[self.input], context.pool, context.threads, visit=visit, place=context.place
+            self.plan, values[self.input], context.pool, context.threads, visit=visit, place=context.place, watch=watch
         )
+        watch.lap("other")
         return {self.output: result}
 
 

@@ -197,7 +197,7 @@ def test_a_metric_in_units_keeps_them(command: Command, program: Path, data: Pat
     assert row[5:] == [f"{low:.4g}", "..", f"{high:.4g}", "dB"]
 
 
-def test_only_one_chip_is_in_memory_at_a_time(
+def test_one_chip_is_in_memory_at_a_time_on_one_thread(
     command: Command, program: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cells: list[weakref.ref[np.ndarray]] = []
@@ -218,7 +218,7 @@ def test_only_one_chip_is_in_memory_at_a_time(
 
     monkeypatch.setattr(series, "write_chip", write)
     monkeypatch.setattr(series, "Chip", Chip)
-    ran = command("eval", program, "--data", data, "--device", "pcm", "--chips", 3, "--times", "0,1d")
+    ran = command("eval", program, "--data", data, "--device", "pcm", "--chips", 3, "--times", "0,1d", "--threads", 1)
     assert ran.code == 0, ran.err
     assert (len(cells), len(chips)) == (3 * 3, 3 * 2)
 
@@ -227,7 +227,7 @@ def test_progress_names_chips_and_times_and_counts_all_samples(program: Path, da
     told: list[tuple[str, int, int | None]] = []
     loaded = xbarc.load(program)
     chips = loaded.series("pcm", seeds=[7, 9], times=["0", "1d"], compensated=[True])
-    loaded.write().evaluate(data, chips=chips, progress=lambda *news: told.append(news))
+    loaded.write(threads=1).evaluate(data, chips=chips, progress=lambda *news: told.append(news))
     assert [news[1:] for news in told] == [(450 * part, 450 * 5) for part in range(1, 6)]
     assert [news[0] for news in told] == [
         "ideal device",

@@ -25,7 +25,7 @@ FOLDERS = {"xbarc": "xbarc", "xbarc.passes": "passes", "xbarc.runtime": "runtime
 # A part is a package or module directly below xbarc, or a face of the whole: xbarc itself opens api, backend is its
 # other face, __main__ runs cli.
 FLOORS = (
-    {"xbarc.errors", "xbarc.units", "xbarc.random"},
+    {"xbarc.compiled", "xbarc.errors", "xbarc.units", "xbarc.random"},
     {"xbarc.ir", "xbarc.hardware", "xbarc.devices"},
     {"xbarc.onnx_io", "xbarc.passes", "xbarc.runtime"},
     {"xbarc.report"},

@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import os
 from typing import TYPE_CHECKING
 
@@ -39,7 +38,9 @@ _HOMES = {
 
 def __getattr__(name: str) -> object:
     if name == "__version__":
-        return importlib.metadata.version("xbarc")
+        from importlib.metadata import version  # slow to import, and seldom asked for
+
+        return version("xbarc")
     if name not in _HOMES:
         raise AttributeError(f"module 'xbarc' has no attribute {name!r}")
     module, attribute = _HOMES[name]

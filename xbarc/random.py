@@ -22,10 +22,9 @@ import json
 from dataclasses import dataclass
 from statistics import NormalDist
 
-import numba
 import numpy as np
 
-_compile = numba.njit(cache=True, nogil=True)
+from xbarc.compiled import compiled as _compile
 
 _CHUNK = 256  # counters at a time: enough for vector loops, few enough for the first-level cache
 

@@ -5,10 +5,9 @@ All release the interpreter lock, so that tiles and vectors can run on several t
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
-_compile = numba.njit(cache=True, nogil=True)
+from xbarc.compiled import compiled as _compile
 
 
 @_compile

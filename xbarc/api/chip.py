@@ -43,6 +43,7 @@ from xbarc.runtime.layer_plan import LayerNoise
 from xbarc.runtime.layer_run import Place
 from xbarc.runtime.machine import Machine
 from xbarc.runtime.programming import write_verify_text
+from xbarc.runtime.stopwatch import Watches, unwatched
 from xbarc.runtime.tiles import TilesSolved
 
 
@@ -136,11 +137,11 @@ class Chip(Look):
         for what, number in (("first_sample", first_sample), ("repeat", repeat)):
             if not (isinstance(number, int | np.integer) and 0 <= number < 2**31):
                 raise UsageError(f"{what} is {number!r}", fix="give an integer from 0 to 2**31 - 1")
-        if not self.setting.specs:
-            return self._run({}, Place(first_sample, repeat))
-        samples = inputs if isinstance(inputs, Samples) else samples_from_arrays(inputs, self.setting.specs)
+        samples = None
+        if self.setting.specs:
+            samples = inputs if isinstance(inputs, Samples) else samples_from_arrays(inputs, self.setting.specs)
         pieces = list(self.run_batches(samples, repeat=repeat, first_sample=first_sample))
-        if len(pieces) == 1:
+        if samples is None or len(pieces) == 1:
             return pieces[0]
         if not outputs_join(self.setting.graph):
             raise DataError(
@@ -151,12 +152,28 @@ class Chip(Look):
         return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
     def run_batches(
-        self, samples: Samples, *, repeat: int = 0, first_sample: int = 0, progress: Progress | None = None
+        self,
+        samples: Samples | None,
+        *,
+        repeat: int = 0,
+        first_sample: int = 0,
+        progress: Progress | None = None,
+        watches: Watches = unwatched,
     ) -> Iterator[dict[str, Any]]:
-        """Outputs of one batch after the other, each as large as memory should hold."""
+        """Outputs of one batch after the other, each as large as memory should hold.
+
+        Args:
+            samples: of the inputs; ``None`` where the model has none: it is run once.
+            repeat, first_sample: as for :meth:`run`.
+            progress: told how many samples of how many are done.
+            watches: told where the time goes.
+        """
+        if samples is None:
+            yield self._run({}, Place(first_sample, repeat), watches)
+            return
         done = 0
         for batch in samples.batches(self._batch_size or samples.count or 2**31):
-            yield self._run(batch, Place(first_sample + done, repeat))
+            yield self._run(batch, Place(first_sample + done, repeat), watches)
             done += samples.size_of(batch)
             if progress is not None:
                 progress(done, samples.count)
@@ -261,8 +278,8 @@ class Chip(Look):
             inputs: a data file or folder, arrays by input name, one array, or batches (``(inputs, labels)`` pairs where
                 the metric needs labels). Where several chips are evaluated, they are read once for each.
             labels: of the samples, where ``inputs`` are arrays.
-            chips: written chips to evaluate too, one after the other; this one by default, unless it is ideal. Of a
-                series, as :meth:`xbarc.api.program.Program.series` makes, only one takes memory at a time.
+            chips: written chips to evaluate too, as many side by side as there are threads; this one by default, unless
+                it is ideal. Of a series, as :meth:`xbarc.api.program.Program.series` makes, only those take memory.
             metric: ``top-1``, ``top-K``, ``agreement``, ``mse``, ``snr`` (dB) or ``module:function``.
             output: which output to judge; the first by default.
             reference: the float network; by default the program's source, where it still is what it was.
@@ -317,9 +334,9 @@ class Chip(Look):
             progress=progress,
         )
 
-    def _run(self, feeds: Mapping[str, Any], place: Place) -> dict[str, Any]:
+    def _run(self, feeds: Mapping[str, Any], place: Place, watches: Watches = unwatched) -> dict[str, Any]:
         machine, fetched = self._machine
-        results = machine.run(feeds, place=place)
+        results = machine.run(feeds, place=place, watches=watches)
         return {name: results[found] for name, found in zip(self.setting.graph.output_names, fetched, strict=True)}
 
     @cached_property
@@ -375,10 +392,10 @@ class Chip(Look):
 
     def layer_outputs(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Each layer's output as one flat array; of layers in loops, all that they made, one after the other."""
-        graph, noise = self._cells
+        graph = self._cells[0]
         names = unique_names(graph)
         seen: dict[str, list[np.ndarray]] = {names[layer.output]: [] for layer in layers(graph)}
-        machine, _ = build_machine(graph, noise=noise, threads=self.setting.threads)
+        machine, _ = self._machine
         machine.run(feeds, values={name: _collect(pieces) for name, pieces in seen.items()})
         return [np.concatenate(pieces) if pieces else np.zeros(0, np.float32) for pieces in seen.values()]
 

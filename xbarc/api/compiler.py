@@ -13,7 +13,8 @@ import onnx
 
 from xbarc.api.calibration import Calibration, CalibrationLike, calibration_of
 from xbarc.api.executor import MachineExecutor
-from xbarc.api.machines import batch_size, build_machine, default_threads
+from xbarc.api.machines import build_machine, default_threads
+from xbarc.api.memory import batch_size
 from xbarc.api.pass_check import OnDifference, PassCheck
 from xbarc.api.program import Program
 from xbarc.api.source import ModelLike, input_specs, read_source

@@ -63,6 +63,11 @@ class Samples:
     def names(self) -> tuple[str, ...]:
         return tuple(spec.name for spec in self.specs)
 
+    @property
+    def lasting(self) -> bool:
+        """Whether they lie in arrays or lists, which several threads may read at once."""
+        return isinstance(self._batches, list | tuple)
+
     def batches(self, size: int) -> Iterator[Inputs]:
         """:meth:`labelled_batches` without the labels."""
         return (inputs for inputs, _ in self.labelled_batches(size))

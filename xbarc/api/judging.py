@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
@@ -11,21 +12,20 @@ import numpy as np
 from xbarc.api.corrections import Corrections
 from xbarc.api.data import Samples
 from xbarc.api.evaluation import DataLike, Network, Tell, compare, part_of, samples_of
-from xbarc.api.machines import batch_size, build_machine
+from xbarc.api.machines import build_machine
+from xbarc.api.memory import KEPT_BYTES, Load, batch_size, evaluation_load
 from xbarc.api.metrics import Metric, parse_metric
 from xbarc.api.reading import Reading
 from xbarc.api.reference import open_reference
 from xbarc.api.setting import Setting
 from xbarc.api.source import ModelLike
+from xbarc.api.together import Remembered, Tally, side_by_side, turns_of
 from xbarc.api.writing import Written, digest
 from xbarc.devices.catalogue import device_text
 from xbarc.errors import DataError, UsageError
 from xbarc.report.evaluation import ChipFigure, Evaluation, Figure
 from xbarc.runtime.host import HostModel
 from xbarc.runtime.tiles import TilesSolved
-
-#: Samples that signal-to-noise ratios are measured on.
-_SNR_SAMPLES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,7 @@ class Trial:
         output: the one to judge.
         floating: the float network; ``None``: there is none.
         reason: why; ``None`` where there is one.
+        load: what is in memory meanwhile.
     """
 
     metric: Metric
@@ -47,6 +48,7 @@ class Trial:
     output: str
     floating: Network | None
     reason: str | None
+    load: Load
 
     @classmethod
     def of(
@@ -58,8 +60,9 @@ class Trial:
         metric: str | Metric,
         output: str | None,
         reference: ModelLike | None,
+        chips: int = 1,
     ) -> Self:
-        """By a metric over data, as :meth:`xbarc.api.chip.Chip.evaluate` takes them.
+        """By a metric over data, as :meth:`xbarc.api.chip.Chip.evaluate` takes them; so many chips could run at once.
 
         Raises:
             DataError, ModelError, UsageError: as there.
@@ -69,14 +72,22 @@ class Trial:
         chosen = chosen_output(setting, output)
         names = [spec.name for spec in setting.specs]
         source, reason = open_reference(reference, setting.origin, inputs=names, output=chosen, threads=setting.threads)
-        floating = None if source is None else _network(source, chosen)
-        return cls(judge, samples, batch_size(setting.graph), chosen, floating, reason)
+        floating = None if source is None else Remembered(_network(source, chosen), room_bytes=KEPT_BYTES)
+        load = evaluation_load(
+            setting.graph,
+            setting.memory_bytes,
+            chips=chips if samples.lasting else min(chips, 1),
+            has_reference=source is not None,
+            distorted=setting.hardware.dac.has_errors,
+            threads=setting.threads,
+        )
+        batch = batch_size(setting.graph, setting.memory_bytes, load)
+        return cls(judge, samples, batch, chosen, floating, reason, load)
 
     @property
     def first(self) -> Mapping[str, np.ndarray]:
         """The samples that signal-to-noise ratios are measured on."""
-        count = self.batch or self.samples.count
-        return next(self.samples.batches(min(_SNR_SAMPLES, count or _SNR_SAMPLES)))
+        return next(self.samples.batches(self.load.traced))
 
     def refuse_once(self, inputs: DataLike) -> None:
         """Refuse data that can be read only once.
@@ -113,6 +124,8 @@ class Judged(Protocol):
     @property
     def words(self) -> str: ...
 
+    def with_threads(self, threads: int) -> Self: ...
+
     def prepare(self, progress: TilesSolved | None = None) -> None: ...
 
     def network(self, output: str) -> Network: ...
@@ -148,8 +161,8 @@ def evaluate_chips(
     Raises:
         DataError, ModelError, UsageError: as there.
     """
-    setting = ideal.setting
-    trial = Trial.of(setting, inputs, labels, metric=metric, output=output, reference=reference)
+    setting, turns = ideal.setting, turns_of(chips)
+    trial = Trial.of(setting, inputs, labels, metric=metric, output=output, reference=reference, chips=len(turns))
     judge, samples = trial.metric, trial.samples
     if chips:
         trial.refuse_once(inputs)
@@ -168,11 +181,14 @@ def evaluate_chips(
     )
     first = trial.first if chips else {}
     wanted = ideal.layer_outputs(first) if chips else []
+    workers, parts, numbers = max(trial.load.chips, 1), 1 + len(chips), itertools.count(1)
+    tally = None if progress is None else Tally(progress, parts=parts, done=1)
 
-    def judged(number: int, chip: Judged) -> ChipFigure:
-        refuse_stranger(setting, chip)
-        tell = part_of(progress, chip.words, number, 1 + len(chips))
-        chip.prepare(None if progress is None else wires_told(progress, chip.words, number, 1 + len(chips)))
+    def judged(given: Judged) -> ChipFigure:
+        refuse_stranger(setting, given)
+        chip, number = given.with_threads(setting.threads // workers), next(numbers)
+        tell = None if tally is None else tally.part(chip.words)
+        chip.prepare(None if progress is None else wires_told(progress, chip.words, number, parts))
         ratios = chip.snr_against(first, wanted)
         results, _, _ = compare(
             {"chip": chip.network(trial.output)},
@@ -184,8 +200,7 @@ def evaluate_chips(
         )
         return chip.figure_of(results["chip"], ratios)
 
-    # Not a loop: its variable would keep one chip in memory while the next is written.
-    found = tuple(map(judged, range(1, 1 + len(chips)), chips))
+    found = tuple(side_by_side(turns, judged, workers=workers))
     return Evaluation(
         metric=judge.name,
         unit=judge.unit,

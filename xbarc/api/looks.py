@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Iterable
 from typing import Any, Self
 
 from xbarc.api.corrections import UNREPAIRED, Corrections
 from xbarc.api.effects import chosen_effects, effects_of
-from xbarc.api.machines import batch_size
+from xbarc.api.memory import Load, batch_size
 from xbarc.api.reading import Reading, check_reading, compensation_of
 from xbarc.api.setting import Setting
 from xbarc.api.times import seconds_of
@@ -48,7 +49,9 @@ class Look:
         self.written = written
         self.reading = reading or Reading()
         self.corrections = corrections or UNREPAIRED
-        self._batch_size = batch_size(setting.graph)
+        ideal, distorted = written is None, setting.hardware.dac.has_errors
+        load = Load(chips=int(not ideal), ideal=int(ideal), distorted=distorted, threads=setting.threads)
+        self._batch_size = batch_size(setting.graph, setting.memory_bytes, load)
         check_reading(self.device, self.reading)
 
     @property
@@ -86,6 +89,15 @@ class Look:
         With it is the default. The ideal device has none.
         """
         return self._looked_at(effects=self.reading.effects.switched("ir-drop", on=on))
+
+    def with_threads(self, threads: int) -> Self:
+        """The same look at the chip on another number of threads. Cells that were read are not read again."""
+        if threads == self.setting.threads:
+            return self
+        other = copy.copy(self)
+        other.setting = dataclasses.replace(self.setting, threads=threads)
+        vars(other).pop("_machine", None)  # it has threads of its own
+        return other
 
     def with_effects(self, kinds: Iterable[str] = EFFECTS, *, layers: Iterable[str] | None = None) -> Self:
         """The chip as if nothing but some effects parted it from its program, in some layers.

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 
 from xbarc.api.routines import RoutineOptions, build_routine
 from xbarc.ir.graph import Graph, Value
 from xbarc.ir.naming import unique_names
-from xbarc.ir.samples import batching
 from xbarc.ir.stages import Stage
-from xbarc.ir.types import TensorType
 from xbarc.runtime.host import Optimization
 from xbarc.runtime.layer_plan import LayerNoise
 from xbarc.runtime.machine import Machine
-
-#: What the values of one batch may take together, in bytes, as a rule of thumb; batches are cut to fit.
-_BATCH_BYTES = 256 * 2**20
-_LARGEST_BATCH = 1024
 
 
 def build_machine(
@@ -58,22 +51,3 @@ def build_machine(
 def default_threads() -> int:
     """Processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def batch_size(graph: Graph) -> int | None:
-    """Samples to run at a time so that memory stays bounded; ``None``: all at once, since the model mixes samples."""
-    kind = batching(graph)
-    if kind.size is not None:
-        return kind.size
-    if not kind.free:
-        return None
-    values = [*graph.inputs, *(value for operator in graph.operators() for value in operator.results)]
-    bytes_a_sample = sum(_bytes_a_sample(value) for value in values)
-    return max(1, min(_LARGEST_BATCH, _BATCH_BYTES // max(bytes_a_sample, 1)))
-
-
-def _bytes_a_sample(value: Value) -> int:
-    """Bytes of one sample of a value; unknown axes count as one."""
-    if not isinstance(value.type, TensorType) or not value.type.shape:
-        return 0
-    return 4 * math.prod(size for size in value.type.shape[1:] if isinstance(size, int))

@@ -14,6 +14,7 @@ from xbarc.api.calibration import SampleLike, open_sample
 from xbarc.api.chip import Chip
 from xbarc.api.chip_files import load_cells
 from xbarc.api.machines import default_threads
+from xbarc.api.memory import bytes_of
 from xbarc.api.model_files import save_program
 from xbarc.api.reading import Reading, compensation_of
 from xbarc.api.reference import Origin
@@ -96,6 +97,7 @@ class Program:
         programming: str | WriteVerify | None = None,
         placement: Placement = "as-compiled",
         threads: int | None = None,
+        memory: float | str | None = None,
         optimization: Optimization = "basic",
     ) -> Chip:
         """Write the program on a chip.
@@ -113,11 +115,14 @@ class Program:
             placement: ``fault-aware``: lines of blocks lie on those of tiles where the faults of this chip do little
                 harm (:mod:`xbarc.runtime.fault_placement`); ``as-compiled``: as the program says.
             threads: all that the process may use by default.
+            memory: that a run of the chip may take, in bytes or as ``"2 GB"``: batches are cut to fit
+                (:mod:`xbarc.api.memory` says what is counted); no more than a modest batch by default.
             optimization: how far onnxruntime may rewrite host operators.
 
         Raises:
-            UsageError: an unknown device, closed loop or placement, parameters out of their range, what is no seed, or
-                faults, a closed loop or a placement by faults on the ideal device.
+            UsageError: an unknown device, closed loop or placement, parameters out of their range, what is no seed,
+                faults, a closed loop or a placement by faults on the ideal device, or memory in which not one sample
+                can run.
             DeviceError: a map of faults that cannot be read, or of places that the chip does not have.
         """
         found, known, loop = _found(device), _known(faults), known_programming(programming)
@@ -128,7 +133,7 @@ class Program:
                 "this is a chip that was written already, not a program",
                 fix="write the program that it was made from, or run this one as it is",
             )
-        setting = self._setting(threads, optimization)
+        setting = self._setting(threads, memory, optimization)
         if not isinstance(found, IdealDevice):
             written = write_chip(
                 self.graph,
@@ -169,6 +174,7 @@ class Program:
         sample: SampleLike | None = None,
         repair_time: float | str | None = None,
         threads: int | None = None,
+        memory: float | str | None = None,
         optimization: Optimization = "basic",
     ) -> ChipSeries:
         """The program on many chips, each at several times: for :meth:`Chip.evaluate`, or to go through.
@@ -187,7 +193,7 @@ class Program:
                 order.
             sample: that they are made with.
             repair_time: when they are made; by default anew at each time.
-            threads, optimization: as for :meth:`write`.
+            threads, memory, optimization: as for :meth:`write`.
 
         Raises:
             UsageError: what :meth:`write` and :meth:`Chip.at` refuse; nothing to do, or something twice; an unknown
@@ -209,7 +215,7 @@ class Program:
             for time_s in instants
         ]
         return ChipSeries(
-            self._setting(threads, optimization),
+            self._setting(threads, memory, optimization),
             _found(device),
             seeds,
             readings,
@@ -229,7 +235,12 @@ class Program:
         return Repairs(names, open_sample(sample, self.inputs)[0], time_s)
 
     def load_chip(
-        self, path: str | os.PathLike[str], *, threads: int | None = None, optimization: Optimization = "basic"
+        self,
+        path: str | os.PathLike[str],
+        *,
+        threads: int | None = None,
+        memory: float | str | None = None,
+        optimization: Optimization = "basic",
     ) -> Chip:
         """A chip that was saved.
 
@@ -237,9 +248,9 @@ class Program:
             DataError: the file is damaged, or the chip was written with another program.
             UsageError: its cells are no resistors, and the program does not say what voltages they are read at.
         """
-        return Chip(self._setting(threads, optimization), load_cells(path, self.graph, self.hardware))
+        return Chip(self._setting(threads, memory, optimization), load_cells(path, self.graph, self.hardware))
 
-    def _setting(self, threads: int | None, optimization: Optimization) -> Setting:
+    def _setting(self, threads: int | None, memory: float | str | None, optimization: Optimization) -> Setting:
         return Setting(
             graph=self.graph,
             hardware=self.hardware,
@@ -249,6 +260,7 @@ class Program:
             calibrated=self.calibrated,
             threads=threads or default_threads(),
             optimization=optimization,
+            memory_bytes=bytes_of(memory),
         )
 
     def report(self) -> UtilisationReport:

@@ -13,7 +13,8 @@ import numpy as np
 from xbarc.api.corrections import Affine, Corrections
 from xbarc.api.data import Samples
 from xbarc.api.executor import MachineExecutor
-from xbarc.api.machines import batch_size, build_machine
+from xbarc.api.machines import build_machine
+from xbarc.api.memory import batch_size
 from xbarc.api.setting import Setting
 from xbarc.errors import DataError, InternalError, UsageError
 from xbarc.ir.executor import Batch

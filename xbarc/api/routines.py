@@ -109,7 +109,10 @@ def _host_step(graph: Graph, region: HostRegion, names: Names, options: RoutineO
         optimization=options.optimization,
     )
     return HostStep(
-        host, tuple(names[value] for value in region.inputs), tuple(names[value] for value in region.outputs)
+        " ... ".join(dict.fromkeys((region.operators[0].name, region.operators[-1].name))),
+        host,
+        tuple(names[value] for value in region.inputs),
+        tuple(names[value] for value in region.outputs),
     )
 
 

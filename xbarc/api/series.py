@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from xbarc.api.chip import Chip
 from xbarc.api.data import Samples
@@ -46,7 +47,7 @@ class ChipSeries:
     """Chips in the order of their seeds, and of each its readings; made by :meth:`xbarc.api.program.Program.series`.
 
     A chip is written when its turn comes and forgotten afterwards, so that a series of any length takes the memory of
-    one. Going through it again writes the same chips again.
+    one, or of one a thread where chips are evaluated side by side. Going through it again writes the same chips again.
 
     Attributes:
         setting: the program and how it runs.
@@ -96,6 +97,10 @@ class ChipSeries:
     def __iter__(self) -> Iterator[Chip]:
         for seed in self.seeds:
             yield from self._one(seed)
+
+    def turns(self) -> Sequence[Callable[[], Iterator[Chip]]]:
+        """For each chip, what writes it and goes through its readings."""
+        return [partial(self._one, seed) for seed in self.seeds]
 
     def _one(self, seed: int) -> Iterator[Chip]:
         setting = self.setting

@@ -26,6 +26,7 @@ class Setting:
         calibrated: whether its ranges came from real data.
         threads: for layers and for host operators.
         optimization: how far onnxruntime may rewrite host operators.
+        memory_bytes: that a run may take; ``None``: batches of a modest size.
     """
 
     graph: Graph
@@ -36,3 +37,4 @@ class Setting:
     calibrated: bool
     threads: int
     optimization: Optimization
+    memory_bytes: float | None = None

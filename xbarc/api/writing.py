@@ -22,7 +22,6 @@ from xbarc.report.chip_writing import ChipWriting
 from xbarc.report.evaluation import Placement
 from xbarc.runtime.cells import Cells, Conductances, write_cells
 from xbarc.runtime.circuit.wiring import Wiring
-from xbarc.runtime.fault_placement import fault_aware_orders
 from xbarc.runtime.nonlinear import sees_voltages
 from xbarc.runtime.programming import WriteVerify, write_verify_text
 from xbarc.runtime.tile_parts import LineOrder
@@ -83,6 +82,9 @@ def write_chip(
     first = dict(reversed(first.items()))
     tile, orders = (hardware.tile.rows, hardware.tile.columns), {}
     if placement == "fault-aware":
+        # with libraries of graphs and of assignments, which nothing else that runs chips needs
+        from xbarc.runtime.fault_placement import fault_aware_orders
+
         orders = fault_aware_orders(list(first.values()), device, faults, seed=seed, span=span, tile=tile)
     cells = {
         matrix: write_cells(layer, device, seed=seed, span=span, faults=faults, orders=orders.get(matrix))

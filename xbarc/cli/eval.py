@@ -13,6 +13,7 @@ from xbarc.cli.options import (
     InferenceTimeOption,
     IrDropOption,
     JsonOption,
+    MemoryOption,
     PlacementOption,
     ProgramArgument,
     ReadNoiseOption,
@@ -122,6 +123,7 @@ def evaluate(
         str | None, typer.Option("--output", metavar="NAME", help="Which output to judge; the first by default.")
     ] = None,
     threads: ThreadsOption = None,
+    memory: MemoryOption = None,
     json: JsonOption = False,
 ) -> None:
     """Measure a program beside the network that it comes from.
@@ -174,12 +176,13 @@ def evaluate(
             sample=_sample(calibrate, calibrate_samples, loaded),
             repair_time=repair_time,
             threads=threads,
+            memory=memory,
         )
         if written
         else ()
     )
     warn(loaded.report().warnings)
-    ideal = loaded.write(threads=threads)
+    ideal = loaded.write(threads=threads, memory=memory)
     result: Evaluation | Explanation
     with progress() as advance:
         judge = ideal.explain if explain else ideal.evaluate

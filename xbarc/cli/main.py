@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import io
 import sys
 from collections.abc import Callable
@@ -73,7 +72,9 @@ def _example(lines: str) -> str:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"xbarc {importlib.metadata.version('xbarc')}")
+        import xbarc
+
+        typer.echo(f"xbarc {xbarc.__version__}")
         raise typer.Exit
 
 

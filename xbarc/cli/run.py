@@ -12,6 +12,8 @@ from xbarc.cli.options import (
     FaultsOption,
     InferenceTimeOption,
     IrDropOption,
+    JsonOption,
+    MemoryOption,
     PlacementOption,
     ProgramArgument,
     ReadNoiseOption,
@@ -56,17 +58,29 @@ def run(
     inference_time: InferenceTimeOption = None,
     ir_drop: IrDropOption = None,
     threads: ThreadsOption = None,
+    memory: MemoryOption = None,
+    profile: Annotated[
+        bool,
+        typer.Option(
+            "--profile", help="Show where the time goes, by layer: DAC, windows, product, noise, ADC, host operators."
+        ),
+    ] = False,
+    json: JsonOption = False,
 ) -> None:
     """Run a program on inputs, and write its outputs.
 
     On the ideal device, or on one chip of another device at one time.
     """
+    from time import perf_counter
+
     from xbarc.api.data import open_data
     from xbarc.api.files import check_output, write_npz
+    from xbarc.api.profiling import Profiler
     from xbarc.api.program import load
     from xbarc.api.specs import describe
-    from xbarc.cli.terminal import progress, warn
+    from xbarc.cli.terminal import print_json, print_page, progress, warn
     from xbarc.errors import UsageError
+    from xbarc.report.profile_page import profile_page
 
     check_output(output)
     has_chips(
@@ -81,13 +95,16 @@ def run(
         inference_time=inference_time,
         ir_drop=ir_drop,
     )
+    begun = perf_counter()
     with progress():
         loaded = load(program)
+    load_s = perf_counter() - begun
     warn(loaded.report().warnings)
     if inputs is None and loaded.inputs:
         raise UsageError(f"the program reads {describe(loaded.inputs)}", fix="give a data file with --input")
     with progress() as advance:
         samples = None if inputs is None else open_data(inputs, loaded.inputs)
+        begun = perf_counter()
         chip = (
             loaded.write(
                 device,
@@ -96,6 +113,7 @@ def run(
                 programming=write_verify,
                 placement=placement or "as-compiled",
                 threads=threads,
+                memory=memory,
             )
             .at("0" if time is None else time)
             .compensated("layer" if compensation == "on" else compensation or "off")
@@ -104,7 +122,12 @@ def run(
             .with_ir_drop(wants_ir_drop(ir_drop, loaded.hardware))
         )
         chip.prepare(lambda done, of: advance("solving the wires of tiles", done, of))
-        if samples is None:
-            write_npz(output, [chip.run({})])
-        else:
-            write_npz(output, chip.run_batches(samples, progress=lambda done, of: advance("running", done, of)))
+        write_s = perf_counter() - begun
+        profiler = Profiler(chip) if profile else None
+        batches = (profiler or chip).run_batches(samples, progress=lambda done, of: advance("running", done, of))
+        write_npz(output, batches)
+    found = None if profiler is None else profiler.result(load_s=load_s, write_s=write_s)
+    if json:
+        print_json({"schema": 1, "output": str(output), "profile": None if found is None else found.to_json()})
+    elif found is not None:
+        print_page(profile_page(found, title=str(program)))
