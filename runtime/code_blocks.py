@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
 from xbarc.ir.layer import Layer
+from xbarc.runtime.cell_noise import CellNoise, cell_noise
 from xbarc.runtime.code_product import MOST_DIGITS, CodeProduct, digits_of
-
-#: Steps that the largest variance of a column is counted in: one digit, less one for rounding.
-_VARIANCE_STEPS: Final = 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,19 +22,14 @@ class CodeBlock:
         product: of all matrices.
         offsets: of each matrix ``(columns,)`` int32, or int64 where currents are float64: what the zero of codes makes
             of its columns.
-        noise: product of squared codes with the steps of the cells' variances behind each matrix; ``None``: quiet.
-        noise_steps: of each matrix ``(columns,)`` float32: what a step counts.
-        references, reference_steps: the same of reference columns that are subtracted in the currents.
+        noise: that the cells behind each matrix make anew at every read; ``None``: none that can be told.
     """
 
     rows: int
     runs: np.ndarray
     product: CodeProduct
     offsets: tuple[np.ndarray, ...]
-    noise: CodeProduct | None
-    noise_steps: tuple[np.ndarray, ...]
-    references: CodeProduct | None
-    reference_steps: tuple[np.ndarray, ...]
+    noise: CellNoise | None
 
 
 def fits_bytes(layer: Layer) -> bool:
@@ -66,7 +58,8 @@ def code_block(
     variances: list[np.ndarray],
     references: list[np.ndarray],
     *,
-    digits: bool,
+    largest: int,
+    lsb: float | None,
     double: bool,
 ) -> CodeBlock:
     """The products of a block in integers.
@@ -75,25 +68,26 @@ def code_block(
         layer: that the block is of.
         held: its rows.
         matrices, variances, references: as :class:`xbarc.runtime.layer_plan.Block` has them, rows in their order.
-        digits: whether codes are applied digit by digit.
+        largest: magnitude of a digit; 0: codes are applied whole.
+        lsb: step of the ADC; ``None``: it passes currents as they are.
         double: whether currents are float64.
     """
     order, runs = _runs(layer, held)
     grid = layer.read.grid or 1.0
     whole = [np.rint(matrix[order] / grid).astype(np.int32) for matrix in matrices]
-    zero = 0 if digits else zero_byte(layer)
+    zero = 0 if largest else zero_byte(layer)
     kind = np.int64 if double else np.int32
-    noise, noise_steps = _stepped([variance[order] for variance in variances])
-    common, reference_steps = _stepped([variance[order] for variance in references])
+    codes = layer.dac.codes
+    noise = None
+    if variances and codes is not None:
+        own, common = [one[order] for one in variances], [one[order] for one in references]
+        noise = cell_noise(own, common, largest=largest or max(codes.high, -codes.low), lsb=lsb)
     return CodeBlock(
         rows=len(order),
         runs=runs,
         product=CodeProduct(whole),
         offsets=tuple((zero * matrix.sum(axis=0, dtype=np.int64)).astype(kind) for matrix in whole),
         noise=noise,
-        noise_steps=noise_steps,
-        references=common,
-        reference_steps=reference_steps,
     )
 
 
@@ -110,20 +104,3 @@ def _runs(layer: Layer, held: range) -> tuple[np.ndarray, np.ndarray]:
     begins = np.flatnonzero(np.diff(place, prepend=-2) != 1)
     lengths = np.diff(begins, append=len(order))
     return order, np.stack([position[begins], channel[begins], lengths])
-
-
-def _stepped(variances: list[np.ndarray]) -> tuple[CodeProduct | None, tuple[np.ndarray, ...]]:
-    """Variances of cells in whole steps of each column, such that a product with squared codes is exact.
-
-    A cell is off by a step at most; what is left over is carried on to the next row, so that the sums of columns stay
-    what they are.
-    """
-    if not variances:
-        return None, ()
-    whole, steps = [], []
-    for variance in variances:
-        step = variance.max(axis=0) / _VARIANCE_STEPS
-        counted = np.cumsum(variance / np.where(step > 0, step, 1.0), axis=0)
-        whole.append(np.diff(np.rint(counted), axis=0, prepend=0.0).astype(np.int32))
-        steps.append(step.astype(np.float32))
-    return CodeProduct(whole), tuple(steps)

@@ -88,16 +88,6 @@ def take_code_digit(codes, zero, source, bits, shift, width, digit):  # type: ig
 
 
 @_compile
-def square_codes(codes, zero, low, high):  # type: ignore[no-untyped-def]
-    """Squares of codes in two bytes, ``low + 256 * high``; all are bytes, flat."""
-    for place in range(codes.shape[0]):
-        code = np.int16(codes[place]) - np.int16(zero)
-        square = np.uint16(code * code)  # of 16 bits, so that as many fit a vector as can
-        low[place] = np.uint8(square)
-        high[place] = np.uint8(square >> np.uint16(8))
-
-
-@_compile
 def part_into_digits(matrix, digits):  # type: ignore[no-untyped-def]
     """Signed digits of base 128 of a matrix of integers, from -64 to 63, from the least significant one on.
 
@@ -112,47 +102,3 @@ def part_into_digits(matrix, digits):  # type: ignore[no-untyped-def]
                 digit = ((left + 64) & 127) - 64
                 digits[row, column, place] = digit
                 left = (left - digit) >> 7
-
-
-@_compile
-def combine_digits(sums, digits, offset, grid, currents):  # type: ignore[no-untyped-def]
-    """Currents from the sums of their digits, of base 128: ``grid * (sum_d 128^d sums_d - offset)``.
-
-    Args:
-        sums: ``(lines, digits of all columns)`` int32, the digits of a column side by side.
-        digits: from 1 to 3.
-        offset: ``(columns,)``: what the zero of codes makes of each column; of a type of integers that holds the
-            result. What overflows on the way comes back.
-        grid: of the currents' type.
-        currents: ``(lines, columns)``, of a type that holds them exactly.
-    """
-    as_current, as_integer = currents.dtype.type, offset.dtype.type
-    for line in range(currents.shape[0]):
-        source, target = sums[line], currents[line]
-        if digits == 1:
-            for column in range(target.shape[0]):
-                target[column] = as_current(as_integer(source[column] - offset[column])) * grid
-        elif digits == 2:
-            for column in range(target.shape[0]):
-                low, high = source[2 * column], source[2 * column + 1]
-                target[column] = as_current(as_integer(low + (high << 7) - offset[column])) * grid
-        else:
-            for column in range(target.shape[0]):
-                low, high, top = source[3 * column], source[3 * column + 1], source[3 * column + 2]
-                target[column] = as_current(as_integer(low + (high << 7) + (top << 14) - offset[column])) * grid
-
-
-@_compile
-def combine_variances(low, high, step, variance):  # type: ignore[no-untyped-def]
-    """Variances of columns, ``step * (low + 256 * high)``, from products of squared codes with steps of cells.
-
-    Args:
-        low, high: ``(lines, columns)`` int32.
-        step: ``(columns,)`` float32.
-        variance: ``(lines, columns)`` float32.
-    """
-    for line in range(variance.shape[0]):
-        lower, upper, target = low[line], high[line], variance[line]
-        for column in range(target.shape[0]):
-            whole = np.float32(lower[column]) + np.float32(256.0) * np.float32(upper[column])
-            target[column] = whole * step[column]

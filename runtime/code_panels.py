@@ -9,11 +9,12 @@ import numpy as np
 
 from xbarc.errors import InternalError
 from xbarc.ir.executor import CurrentVisitor, ReadIndex
-from xbarc.runtime import code_kernels, kernels
+from xbarc.runtime import code_kernels, kernels, read_kernels
+from xbarc.runtime.cell_noise import NoiseReads
 from xbarc.runtime.code_blocks import CodeBlock
-from xbarc.runtime.code_product import CodeProduct
+from xbarc.runtime.code_product import BoundProduct, Buffers
 from xbarc.runtime.float_panels import SOURCES
-from xbarc.runtime.layer_plan import LayerPlan
+from xbarc.runtime.layer_plan import Block, LayerPlan
 from xbarc.runtime.read_noise import LayerReads
 from xbarc.runtime.readout import accumulate, converted_columns, finish
 from xbarc.runtime.stopwatch import Watch
@@ -23,6 +24,9 @@ _FEWEST = 256  # windows that a product is worth its weights for
 _MOST = 2**27  # bytes that products of many columns may take, and then of fewer windows
 _SLAB = 2**17  # currents that noise and converters are worked on together in
 _LINE = 128  # columns at least that kernels go through in one line: several windows, where one has fewer
+_QUIET = np.empty((0, 0), np.int32), np.empty(0, np.float32)
+#: Diagonal, row block, matrix and digit.
+_ReadPlace = tuple[int, int, int, int]
 
 
 class CodePanels:
@@ -59,51 +63,89 @@ class CodePanels:
         plan, diagonal = self._plan, self._plan.diagonals[across]
         blocks = [(block, block.codes) for block in diagonal.blocks if block.codes is not None]
         lines = max(1, _LINE // diagonal.width)  # windows a line
-        size = max(codes.rows + 4 * codes.product.columns for _, codes in blocks) + 4 * diagonal.width
+        size = max(_bytes_of(plan, codes) for _, codes in blocks) + plan.sum_dtype.itemsize * diagonal.width
         together = _evenly(len(part), max(_CACHED // size, min(_FEWEST, _MOST // size)), lines)
-        slab = min(max(_SLAB // diagonal.width // lines, 1) * lines, together)
-        buffer = np.empty((slab, diagonal.width), dtype=plan.dtype)
         sums = np.empty((together, diagonal.width), dtype=plan.sum_dtype)
-        buffers = _Buffers()
+        buffers = Buffers()
         noisy = self._reads is not None
-        reads = [_BlockReads(plan, codes, together, lines, buffers, watch, noisy=noisy) for _, codes in blocks]
+        works = [_BlockReads(plan, codes, together, lines, buffers, watch, noisy=noisy) for _, codes in blocks]
         watch.lap("other")
         for first in range(part.start, part.stop, together):
             count = min(together, part.stop - first)
             sums[:] = 0
             for down, (block, codes) in enumerate(blocks):
-                work = reads[down]
+                work = works[down]
                 lost = self._lost_windows(first, count, codes, work.gathered)
                 self._gather(self._codes, first, count, codes, work.gathered)
                 watch.lap("windows")
+                whole = lost is None and self._visit is None and _is_plain(plan, block) and work.whole
                 for number, worth in enumerate(work.apply()):
-                    for begin in range(0, count, slab):
-                        windows = slice(begin, min(begin + slab, together))
-                        currents, some = buffer[: windows.stop - begin], min(slab, count - begin)
-                        for read, weight in enumerate(block.weights):
-                            work.currents(read, windows, currents)
-                            watch.lap("product")
-                            if lost is not None:
-                                currents[lost[windows]] = np.nan
-                            if self._reads is not None:
-                                self._reads.add(
-                                    (across, down, read, number),
-                                    currents,
-                                    first + begin,
-                                    some,
-                                    variance=work.variance(read, windows),
-                                    reference_variance=work.reference_variance(read, windows),
-                                )
-                                watch.lap("noise")
-                            if self._visit is not None:
-                                index = ReadIndex(read, across * len(diagonal.blocks) + down, number)
-                                self._visit(index, converted_columns(plan, diagonal, currents[:some]))
-                                watch.lap("other")
-                            accumulate(plan, block, read, currents, some, weight * worth, sums[windows])
-                            watch.lap("adc")
+                    for read, weight in enumerate(block.weights):
+                        place = across, down, read, number
+                        if whole:
+                            self._read_whole(place, work, first, count, weight * worth, sums)
+                            watch.lap("noise" if noisy else "adc")
+                        else:
+                            self._read(place, work, lost, first, count, weight * worth, sums, watch)
                 if block.correction is not None:
                     kernels.correct(work.total(), count, block.correction, sums)
             finish(plan, diagonal, sums, first, count, self._y)
+            watch.lap("adc")
+
+    def _read_whole(
+        self, place: _ReadPlace, work: _BlockReads, first: int, count: int, weight: float, sums: np.ndarray
+    ) -> None:
+        """One read of some windows in one kernel: noise, conversion and accumulation."""
+        plan, codes = self._plan, self._plan.adc_codes
+        if codes is None:
+            raise InternalError(f"layer {plan.name!r} passes currents as they are")
+        as_current, width = plan.dtype.type, sums.shape[1]
+        lines = work.lines
+        windows = slice(0, math.ceil(count / lines) * lines)
+        totals = sums[windows].reshape(-1, lines * width)
+        converter = as_current(plan.lsb), as_current(codes.low), as_current(codes.high), plan.sum_dtype.type(weight)
+        product = work.sums(place[2], windows)
+        if self._reads is None:
+            read_kernels.read_quiet(*product, *converter, totals)
+        else:
+            spread, drawn = work.spread(place[2], windows), self._reads.drawn(place, first, count)
+            read_kernels.read_noisy(*product, *spread, *drawn, width, *converter, totals)
+
+    def _read(
+        self,
+        place: _ReadPlace,
+        work: _BlockReads,
+        lost: np.ndarray | None,
+        first: int,
+        count: int,
+        weight: float,
+        sums: np.ndarray,
+        watch: Watch,
+    ) -> None:
+        """The same step by step, for all that a layer may have and whoever looks at currents."""
+        plan, (across, down, read, number) = self._plan, place
+        diagonal = plan.diagonals[across]
+        block, lines = diagonal.blocks[down], work.lines
+        slab = min(max(_SLAB // diagonal.width // lines, 1) * lines, len(sums))
+        currents = work.take_currents(slab, diagonal.width)
+        for begin in range(0, count, slab):
+            windows, some = slice(begin, min(begin + slab, len(sums))), min(slab, count - begin)
+            currents = currents[: windows.stop - begin]
+            work.currents(read, windows, currents)
+            watch.lap("product")
+            if lost is not None:
+                currents[lost[windows]] = np.nan
+            if self._reads is not None:
+                variances = work.variance(read, windows), work.reference_variance(read, windows)
+                self._reads.add(
+                    place, currents, first + begin, some, variance=variances[0], reference_variance=variances[1]
+                )
+                watch.lap("noise")
+            if self._visit is not None:
+                index = ReadIndex(read, across * len(diagonal.blocks) + down, number)
+                self._visit(index, converted_columns(plan, diagonal, currents[:some]))
+                watch.lap("other")
+            accumulate(plan, block, read, currents, some, weight, sums[windows])
             watch.lap("adc")
 
     def _lost_windows(self, first: int, count: int, codes: CodeBlock, panel: np.ndarray) -> np.ndarray | None:
@@ -122,25 +164,12 @@ class CodePanels:
         )
 
 
-class _Buffers:
-    """Memory that blocks use one after the other: of fresh memory, the first touch of every page costs."""
-
-    def __init__(self) -> None:
-        self._held: dict[str, np.ndarray] = {}
-
-    def take(self, name: str, shape: tuple[int, ...], dtype: type[np.generic]) -> np.ndarray:
-        """An array of what is held under a name, with anything in it."""
-        size = math.prod(shape)
-        if name not in self._held or self._held[name].size < size:
-            self._held[name] = np.empty(size, dtype)
-        return self._held[name][:size].reshape(shape)
-
-
 class _BlockReads:
     """The reads of one block for some windows.
 
     Attributes:
         gathered: ``(windows, rows)`` bytes of input codes, to be filled.
+        lines: windows that lie side by side in a line.
     """
 
     def __init__(
@@ -149,26 +178,27 @@ class _BlockReads:
         codes: CodeBlock,
         windows: int,
         lines: int,
-        buffers: _Buffers,
+        buffers: Buffers,
         watch: Watch,
         *,
         noisy: bool,
     ) -> None:
-        self._plan, self._codes, self._watch = plan, codes, watch
+        self._plan, self._codes, self._buffers, self._watch = plan, codes, buffers, watch
+        self.lines = lines if len(codes.offsets) == 1 else 1
         shape = windows, codes.rows
         self.gathered = self._applied = buffers.take("gathered", shape, np.uint8)
         if plan.digits is not None:
             self._applied = buffers.take("applied", shape, np.uint8)
         self._totals = buffers.take("totals", (windows,), np.float64)
-        self._mean = _Bound("mean", codes.product, codes.offsets, self._applied, lines, buffers)
-        self._noise = self._references = None
+        self._mean = BoundProduct("mean", codes.product, codes.offsets, self._applied, self.lines, buffers)
+        self._noise = None
         if noisy and codes.noise is not None:
-            self._squares = buffers.take("squares", (2, *shape), np.uint8)
-            squares = self._squares.reshape(-1, shape[1])
-            self._noise = _Bound("noise", codes.noise, codes.noise_steps, squares, lines, buffers)
-            if codes.references is not None:
-                steps = codes.reference_steps
-                self._references = _Bound("references", codes.references, steps, squares, 1, buffers)
+            self._noise = NoiseReads(codes.noise, self._applied, self.lines, buffers)
+
+    @property
+    def whole(self) -> bool:
+        """Whether a read with its noise can be one kernel."""
+        return self._noise is None or self._noise.whole
 
     def apply(self) -> Iterator[int]:
         """Apply the codes, in one read or digit by digit: what each read counts in the code."""
@@ -191,21 +221,38 @@ class _BlockReads:
             self._multiply(0)
             yield digit.weight
 
+    def sums(self, read: int, windows: slice) -> tuple[np.ndarray, int, np.ndarray, np.floating]:
+        """Of some windows in a read: its sums line by line, their digits, and what makes currents of them."""
+        plan = self._plan
+        return (
+            self._mean.of(read, windows),
+            self._codes.product.digits,
+            self._mean.each[read],
+            plan.dtype.type(plan.grid),
+        )
+
     def currents(self, read: int, windows: slice, currents: np.ndarray) -> None:
         """Of some windows in a read, without noise."""
-        plan, offset, sums = self._plan, self._mean.each[read], self._mean.of(read, windows)
-        grid = plan.dtype.type(plan.grid)
-        code_kernels.combine_digits(sums, self._codes.product.digits, offset, grid, currents.reshape(len(sums), -1))
+        plan, (sums, *rest) = self._plan, self.sums(read, windows)
+        read_kernels.combine_digits(sums, *rest, currents.reshape(len(sums), -1))
         if plan.pedestal:
             kernels.add_pedestal(self._totals[windows], currents, plan.dtype.type(plan.pedestal))
 
+    def take_currents(self, windows: int, columns: int) -> np.ndarray:
+        """Room for currents."""
+        return self._buffers.take("currents", (windows, columns), self._plan.dtype.type)
+
+    def spread(self, read: int, windows: slice) -> tuple[np.ndarray, np.ndarray]:
+        """Variances of some windows in a read as whole steps, line by line, and what a step counts."""
+        return _QUIET if self._noise is None else self._noise.steps(read, windows)
+
     def variance(self, read: int, windows: slice) -> np.ndarray | None:
         """Of some windows in a read, ``(windows, columns)``; ``None``: cells are quiet."""
-        return None if self._noise is None else self._variance(self._noise, read, windows)
+        return None if self._noise is None else self._noise.variance(read, windows)
 
     def reference_variance(self, read: int, windows: slice) -> np.ndarray | None:
         """Of the reference columns of a read, ``(windows, column blocks)``; ``None``: there are none."""
-        return None if self._references is None else self._variance(self._references, read, windows)
+        return None if self._noise is None else self._noise.reference_variance(read, windows)
 
     def total(self) -> np.ndarray:
         """The sum of each window's codes, ``(windows,)`` float64."""
@@ -219,46 +266,23 @@ class _BlockReads:
             kernels.total_codes(self._applied, zero, self._totals)
         self._watch.lap("product")
         if self._noise is not None:
-            low, high = self._squares
-            code_kernels.square_codes(self._applied.reshape(-1), zero, low.reshape(-1), high.reshape(-1))
-            self._noise.multiply()
-            if self._references is not None:
-                self._references.multiply()
+            self._noise.multiply(zero)
             self._watch.lap("noise")
 
-    def _variance(self, bound: _Bound, read: int, windows: slice) -> np.ndarray:
-        whole = len(self.gathered)
-        low = bound.of(read, windows)
-        high = bound.of(read, slice(whole + windows.start, whole + windows.stop))
-        variance = np.empty((windows.stop - windows.start, bound.columns), dtype=np.float32)
-        code_kernels.combine_variances(low, high, bound.each[read], variance.reshape(len(low), -1))
-        return variance
+
+def _bytes_of(plan: LayerPlan, codes: CodeBlock) -> int:
+    """A window takes, from its codes to its sums of integers."""
+    size: int = codes.rows * (1 if plan.digits is None else 2) + 4 * codes.product.columns
+    noise = codes.noise
+    if noise is None or plan.noise is None:
+        return size
+    return size + (codes.rows + 4 * len(noise.steps) * len(noise.steps[0])) * (1 if noise.gain else 2)
 
 
-class _Bound:
-    """A product with its buffers, and one number a column, repeated for the windows of a line."""
-
-    def __init__(
-        self,
-        name: str,
-        product: CodeProduct,
-        numbers: tuple[np.ndarray, ...],
-        codes: np.ndarray,
-        lines: int,
-        buffers: _Buffers,
-    ) -> None:
-        # the windows of a line lie side by side where there is one read alone
-        self._lines = lines if len(numbers) == 1 else 1
-        self._reads, self.columns = len(numbers), len(numbers[0])
-        self._sums = buffers.take(name, (len(codes), product.columns), np.int32)
-        self.each = tuple(np.tile(number, self._lines) for number in numbers)
-        self.multiply = product.bind(codes, self._sums)
-
-    def of(self, read: int, windows: slice) -> np.ndarray:
-        """The sums of some windows in a read, ``(lines, digits of columns)``."""
-        some = self._sums[windows]
-        found: np.ndarray = some.reshape(len(some) // self._lines, self._reads, -1)[:, read]
-        return found
+def _is_plain(plan: LayerPlan, block: Block) -> bool:
+    """Whether columns are converted as they are, one code each, in float32."""
+    converted = plan.adc_codes is not None and plan.quantises_outputs and not block.errors
+    return converted and plan.data_columns is None and not plan.pedestal and plan.dtype == np.float32
 
 
 def _evenly(count: int, most: int, step: int) -> int:

@@ -7,6 +7,7 @@ codes are applied to are one product.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
@@ -61,6 +62,59 @@ class CodeProduct:
     def _multiply(self, binding: ort.IOBinding, *_: np.ndarray) -> None:
         """Multiply what is bound; the arrays are given along because a binding knows but where they lie."""
         self._session.run_with_iobinding(binding)
+
+
+class Buffers:
+    """Memory that blocks use one after the other: of fresh memory, the first touch of every page costs."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, np.ndarray] = {}
+
+    def take(self, name: str, shape: tuple[int, ...], dtype: type[np.generic]) -> np.ndarray:
+        """An array of what is held under a name, with anything in it."""
+        size = math.prod(shape)
+        if name not in self._held or self._held[name].size < size:
+            self._held[name] = np.empty(size, dtype)
+        return self._held[name][:size].reshape(shape)
+
+
+class BoundProduct:
+    """A product with its buffers, and one number a column.
+
+    Args:
+        name: of its buffer.
+        product: to take.
+        numbers: of each matrix ``(columns,)``.
+        codes: ``(windows, rows)`` uint8, contiguous.
+        lines: windows that lie side by side, where there is one matrix alone.
+        buffers: to work in.
+
+    Attributes:
+        columns: of a matrix.
+        each: the numbers, repeated for the windows of a line.
+        multiply: takes the product of what is then in the codes.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        product: CodeProduct,
+        numbers: Sequence[np.ndarray],
+        codes: np.ndarray,
+        lines: int,
+        buffers: Buffers,
+    ) -> None:
+        self._lines = lines if len(numbers) == 1 else 1
+        self._reads, self.columns = len(numbers), len(numbers[0])
+        self._sums = buffers.take(name, (len(codes), product.columns), np.int32)
+        self.each = tuple(np.tile(number, self._lines) for number in numbers)
+        self.multiply = product.bind(codes, self._sums)
+
+    def of(self, read: int, windows: slice) -> np.ndarray:
+        """The sums of some windows in a read, ``(lines, digits of columns)``."""
+        some = self._sums[windows]
+        found: np.ndarray = some.reshape(len(some) // self._lines, self._reads, -1)[:, read]
+        return found
 
 
 def digits_of(matrix: np.ndarray) -> int:

@@ -265,9 +265,16 @@ def _diagonal(
         how = layer.accumulate.recombination
         codes = None
         if in_codes:
-            digits = layer.read.digits is not None and not collapsed
-            double = dtype == np.float64
-            codes = code_block(layer, held, matrices, variances, references, digits=digits, double=double)
+            codes = code_block(
+                layer,
+                held,
+                matrices,
+                variances,
+                references,
+                largest=0 if layer.read.digits is None or collapsed else layer.read.digits.high,
+                lsb=layer.adc.range.lsb if convert and layer.adc.quantises and layer.adc.range is not None else None,
+                double=dtype == np.float64,
+            )
         blocks.append(
             Block(
                 rows=held,

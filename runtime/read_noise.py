@@ -52,6 +52,16 @@ class LayerReads:
             for side in ("column", "reference")
         }
 
+    def drawn(
+        self, place: tuple[int, int, int, int], first: int, count: int
+    ) -> tuple[np.floating, np.floating, np.ndarray, np.ndarray]:
+        """What one read of some windows is drawn with, for kernels: variance and deviation of the converters, the two
+        words of the key ``(2,)`` and those of each window ``(count, 2)``, uint32.
+        """
+        key = self._keys[(*place, "column")]
+        words = np.array([key.low, key.high], dtype=np.uint32)
+        return self._converters, self._deviation, words, self._words[first : first + count]
+
     def add(
         self,
         place: tuple[int, int, int, int],

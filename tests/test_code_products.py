@@ -15,7 +15,7 @@ from networks import run as execute
 import xbarc
 from xbarc.ir.executor import ReadIndex
 from xbarc.ir.layer import Layer, layers
-from xbarc.runtime import code_kernels
+from xbarc.runtime import read_kernels
 from xbarc.runtime.code_product import MOST_DIGITS, CodeProduct, digits_of
 from xbarc.runtime.layer_plan import LayerNoise, layer_plan
 from xbarc.runtime.layer_run import run_layer
@@ -118,7 +118,7 @@ def test_the_largest_sums_do_not_overflow(rows: int) -> None:
     sums = np.empty((3, held.columns), dtype=np.int32)
     held.bind(codes, sums)()
     currents, expected = np.empty((3, 5)), 255 * rows * matrix[0].astype(np.float64)
-    code_kernels.combine_digits(sums, held.digits, np.zeros(5, np.int64), np.float64(1.0), currents)
+    read_kernels.combine_digits(sums, held.digits, np.zeros(5, np.int64), np.float64(1.0), currents)
     assert np.array_equal(currents, np.tile(expected, (3, 1)))
     # as what codes with a sign are above the byte of 0: the current itself fits where its terms do not
     small = np.tile(np.array([63, 64], np.int32), (rows, 1))
@@ -127,7 +127,7 @@ def test_the_largest_sums_do_not_overflow(rows: int) -> None:
     held.bind(np.full((3, rows), 129, np.uint8), sums)()
     offset = (128 * small.sum(axis=0, dtype=np.int64)).astype(np.int32)
     few = np.empty((3, 2), np.float32)
-    code_kernels.combine_digits(sums, held.digits, offset, np.float32(1.0), few)
+    read_kernels.combine_digits(sums, held.digits, offset, np.float32(1.0), few)
     assert np.array_equal(few, np.tile(rows * small[0], (3, 1)))
 
 
