@@ -6,6 +6,8 @@ costs a second product, of squared codes and cell variances, and one draw a conv
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from xbarc.random import Key, fill_normals
@@ -101,18 +103,19 @@ def window_words(plan: LayerPlan, shape: tuple[int, ...], windows: int, first_sa
     A layer whose windows mix samples counts its windows through, from the first sample of the batch.
     """
     if plan.windows.rank:
-        samples = np.repeat(np.arange(shape[0]), windows)
-        numbers = np.tile(np.arange(windows), shape[0])
+        words = np.empty((shape[0], windows, 2), dtype=np.uint32)
+        words[..., 0] = np.arange(first_sample, first_sample + shape[0])[:, None]
+        words[..., 1] = np.arange(windows)
+        return words.reshape(-1, 2)
+    leading = shape[:-1]
+    words = np.empty((*leading, 2), dtype=np.uint32)
+    if plan.sample_axis is None or plan.sample_axis >= len(leading):  # mixed: numbered through
+        words[..., 0] = first_sample
+        words[..., 1] = np.arange(math.prod(leading)).reshape(leading)
     else:
-        leading = shape[:-1]
-        flat = np.arange(int(np.prod(leading))).reshape(leading)
-        if plan.sample_axis is None or plan.sample_axis >= len(leading):
-            samples, numbers = np.zeros(flat.size, dtype=np.int64), flat.reshape(-1)  # mixed: numbered through
-        else:
-            axis = plan.sample_axis
-            samples = np.broadcast_to(np.arange(leading[axis]).reshape(-1, *[1] * (len(leading) - axis - 1)), leading)
-            inner = np.arange(flat.size // leading[axis]).reshape(leading[:axis] + leading[axis + 1 :])
-            numbers = np.broadcast_to(np.expand_dims(inner, axis), leading).reshape(-1)
-            samples = samples.reshape(-1)
-    words = np.stack([samples + first_sample, numbers], axis=1)
-    return words.astype(np.uint32)
+        axis = plan.sample_axis
+        inner = leading[:axis] + leading[axis + 1 :]
+        samples = np.arange(first_sample, first_sample + leading[axis])
+        words[..., 0] = samples.reshape(-1, *[1] * (len(leading) - axis - 1))
+        words[..., 1] = np.expand_dims(np.arange(math.prod(inner)).reshape(inner), axis)
+    return words.reshape(-1, 2)
