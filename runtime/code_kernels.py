@@ -88,17 +88,18 @@ def take_code_digit(codes, zero, source, bits, shift, width, digit):  # type: ig
 
 
 @_compile
-def part_into_digits(matrix, digits):  # type: ignore[no-untyped-def]
-    """Signed digits of base 128 of a matrix of integers, from -64 to 63, from the least significant one on.
+def part_into_digits(matrix, bits, digits):  # type: ignore[no-untyped-def]
+    """Signed digits of so many bits of a matrix of integers, from the least significant one on.
 
     Args:
         matrix: ``(rows, columns)``.
         digits: ``(rows, columns, digits)`` int8.
     """
+    half, mask = np.int64(1 << (bits - 1)), np.int64((1 << bits) - 1)
     for row in range(digits.shape[0]):
         for column in range(digits.shape[1]):
             left = np.int64(matrix[row, column])
             for place in range(digits.shape[2]):
-                digit = ((left + 64) & 127) - 64
+                digit = ((left + half) & mask) - half
                 digits[row, column, place] = digit
-                left = (left - digit) >> 7
+                left = (left - digit) >> bits

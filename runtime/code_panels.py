@@ -19,11 +19,11 @@ from xbarc.runtime.read_noise import LayerReads
 from xbarc.runtime.readout import accumulate, converted_columns, finish
 from xbarc.runtime.stopwatch import Watch
 
-_CACHED = 2**21  # bytes that products are worked on together in
+_CACHED = 2**20  # bytes that products are worked on together in
 _FEWEST = 256  # windows that a product is worth its weights for
 _MOST = 2**27  # bytes that products of many columns may take, and then of fewer windows
 _SLAB = 2**17  # currents that noise and converters are worked on together in
-_LINE = 128  # columns at least that kernels go through in one line: several windows, where one has fewer
+_LINE = 512  # columns that kernels go through in one line: of several windows, where one has fewer
 _QUIET = np.empty((0, 0), np.int32), np.empty(0, np.float32)
 #: Diagonal, row block, matrix and digit.
 _ReadPlace = tuple[int, int, int, int]
@@ -62,7 +62,7 @@ class CodePanels:
     def _run_diagonal(self, part: range, across: int, watch: Watch) -> None:
         plan, diagonal = self._plan, self._plan.diagonals[across]
         blocks = [(block, block.codes) for block in diagonal.blocks if block.codes is not None]
-        lines = max(1, _LINE // diagonal.width)  # windows a line
+        lines = max(1, min(_LINE // diagonal.width, len(part)))  # windows a line
         size = max(_bytes_of(plan, codes) for _, codes in blocks) + plan.sum_dtype.itemsize * diagonal.width
         together = _evenly(len(part), max(_CACHED // size, min(_FEWEST, _MOST // size)), lines)
         sums = np.empty((together, diagonal.width), dtype=plan.sum_dtype)
@@ -72,7 +72,7 @@ class CodePanels:
         watch.lap("other")
         for first in range(part.start, part.stop, together):
             count = min(together, part.stop - first)
-            sums[:] = 0
+            fresh = True
             for down, (block, codes) in enumerate(blocks):
                 work = works[down]
                 lost = self._lost_windows(first, count, codes, work.gathered)
@@ -83,19 +83,30 @@ class CodePanels:
                     for read, weight in enumerate(block.weights):
                         place = across, down, read, number
                         if whole:
-                            self._read_whole(place, work, first, count, weight * worth, sums)
+                            self._read_whole(place, work, first, count, weight * worth, sums, fresh=fresh)
                             watch.lap("noise" if noisy else "adc")
                         else:
+                            if fresh:
+                                sums[:] = 0
                             self._read(place, work, lost, first, count, weight * worth, sums, watch)
+                        fresh = False
                 if block.correction is not None:
                     kernels.correct(work.total(), count, block.correction, sums)
             finish(plan, diagonal, sums, first, count, self._y)
             watch.lap("adc")
 
     def _read_whole(
-        self, place: _ReadPlace, work: _BlockReads, first: int, count: int, weight: float, sums: np.ndarray
+        self,
+        place: _ReadPlace,
+        work: _BlockReads,
+        first: int,
+        count: int,
+        weight: float,
+        sums: np.ndarray,
+        *,
+        fresh: bool,
     ) -> None:
-        """One read of some windows in one kernel: noise, conversion and accumulation."""
+        """One read of some windows in one kernel: noise, conversion and accumulation, to fresh sums as to zeros."""
         plan, codes = self._plan, self._plan.adc_codes
         if codes is None:
             raise InternalError(f"layer {plan.name!r} passes currents as they are")
@@ -106,10 +117,10 @@ class CodePanels:
         converter = as_current(plan.lsb), as_current(codes.low), as_current(codes.high), plan.sum_dtype.type(weight)
         product = work.sums(place[2], windows)
         if self._reads is None:
-            read_kernels.read_quiet(*product, *converter, totals)
+            read_kernels.read_quiet(*product, *converter, fresh, totals)
         else:
             spread, drawn = work.spread(place[2], windows), self._reads.drawn(place, first, count)
-            read_kernels.read_noisy(*product, *spread, *drawn, width, *converter, totals)
+            read_kernels.read_noisy(*product, *spread, *drawn, width, *converter, fresh, totals)
 
     def _read(
         self,
@@ -221,12 +232,13 @@ class _BlockReads:
             self._multiply(0)
             yield digit.weight
 
-    def sums(self, read: int, windows: slice) -> tuple[np.ndarray, int, np.ndarray, np.floating]:
-        """Of some windows in a read: its sums line by line, their digits, and what makes currents of them."""
+    def sums(self, read: int, windows: slice) -> tuple[np.ndarray, int, int, np.ndarray, np.floating]:
+        """Of some windows in a read: its sums line by line, digits and bits of a digit, what makes currents of them."""
         plan = self._plan
         return (
             self._mean.of(read, windows),
             self._codes.product.digits,
+            self._codes.product.bits,
             self._mean.each[read],
             plan.dtype.type(plan.grid),
         )

@@ -1,15 +1,15 @@
 """Products of input codes and levels in integers: as fast as the processor's instructions for bytes, and exact.
 
-A matrix of integers is parted into signed digits of seven bits, whose products with codes of eight bits onnxruntime
-takes (``MatMulInteger``); no instruction set saturates on digits so small. The digits of all matrices that the same
-codes are applied to are one product.
+A matrix of integers is parted into signed digits, whose products with codes of eight bits onnxruntime takes
+(``MatMulInteger``): digits of seven bits, on which no instruction set saturates, or of eight, where this processor's
+does not. The digits of all matrices that the same codes are applied to are one product.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Final
 
 import numpy as np
@@ -18,10 +18,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from xbarc.runtime import code_kernels
 
-#: A digit is from -64 to 63: two products of that with codes up to 255 fit the 16 bits in which older processors add.
-_BASE: Final = 128
-_HALF: Final = _BASE // 2
-#: Matrices of more digits than this go to BLAS.
+#: From -64 to 63: two products of that with codes up to 255 fit the 16 bits in which older processors add.
+SAFE_BITS: Final = 7
+#: Matrices of more digits of seven bits than this go to BLAS.
 MOST_DIGITS: Final = 3
 _OPSET: Final = 13
 
@@ -31,19 +30,22 @@ class CodeProduct:
 
     Args:
         matrices: ``(rows, columns)`` integers each, all of one shape, of at most :data:`MOST_DIGITS` digits.
+        bits: of a digit; ``None``: as many as this processor takes (:func:`digit_bits`).
 
     Attributes:
         digits: of each matrix.
+        bits: of a digit.
         columns: of the result: matrix by matrix, column by column, the digits of one side by side from the least
             significant one on.
     """
 
-    def __init__(self, matrices: Sequence[np.ndarray]) -> None:
-        self.digits = max(map(digits_of, matrices))
+    def __init__(self, matrices: Sequence[np.ndarray], *, bits: int | None = None) -> None:
+        self.bits = bits or digit_bits()
+        self.digits = max(digits_of(matrix, self.bits) for matrix in matrices)
         rows, columns = matrices[0].shape
         held = np.empty((rows, len(matrices), columns, self.digits), dtype=np.int8)
         for number, matrix in enumerate(matrices):
-            code_kernels.part_into_digits(matrix, held[:, number])
+            code_kernels.part_into_digits(matrix, self.bits, held[:, number])
         self.columns = len(matrices) * columns * self.digits
         self._session = _session(held.reshape(rows, self.columns))
 
@@ -117,13 +119,29 @@ class BoundProduct:
         return found
 
 
-def digits_of(matrix: np.ndarray) -> int:
-    """How many signed digits the numbers of a matrix of integers take."""
-    low, high = int(matrix.min(initial=0)), int(matrix.max(initial=0))
+def digits_of(matrix: np.ndarray, bits: int = SAFE_BITS) -> int:
+    """How many signed digits of so many bits the numbers of a matrix of integers take."""
+    low, high, half = int(matrix.min(initial=0)), int(matrix.max(initial=0)), 2 ** (bits - 1)
     digits, ones = 1, 1
-    while not (-_HALF * ones <= low and high <= (_HALF - 1) * ones):
-        digits, ones = digits + 1, ones * _BASE + 1
+    while not (-half * ones <= low and high <= (half - 1) * ones):
+        digits, ones = digits + 1, (ones << bits) + 1
     return digits
+
+
+@cache
+def digit_bits() -> int:
+    """Bits of a digit on this processor: eight where products of codes with whole bytes come out right, else seven.
+
+    Processors without instructions for sums of four products add pairs of them in 16 bits, which saturate. Tried are
+    products of one window and of many, of rows that fill vectors and that do not, where every pair would.
+    """
+    for windows, rows, columns in ((1, 64, 16), (1, 67, 19), (37, 64, 16), (37, 131, 67)):
+        codes = np.full((windows, rows), 255, dtype=np.uint8)
+        digits = np.where(np.arange(columns) % 2 == 0, 127, -128) * np.ones((rows, 1), dtype=np.int64)
+        sums = _session(digits.astype(np.int8)).run(None, {"codes": codes})[0]
+        if not np.array_equal(sums, codes.astype(np.int64) @ digits):
+            return SAFE_BITS
+    return 8
 
 
 def _session(weights: np.ndarray) -> ort.InferenceSession:

@@ -18,29 +18,47 @@ _PIECE = 1024  # numbers that are drawn together
 
 
 @_compile
-def read_quiet(sums, digits, offset, grid, lsb, low, high, weight, totals):  # type: ignore[no-untyped-def]
+def read_quiet(sums, digits, bits, offset, grid, lsb, low, high, weight, fresh, totals):  # type: ignore[no-untyped-def]
     """A read that nothing is drawn at.
 
     Args:
         sums: ``(lines, digits of all columns)`` int32.
-        digits, offset, grid: as for :func:`combine_digits`; currents are float32.
+        digits, bits, offset, grid: as for :func:`combine_digits`; currents are float32.
         lsb, low, high, weight: as for :func:`xbarc.runtime.kernels.convert_and_add`.
+        fresh: whether totals are overwritten, as if they were 0.
         totals: ``(lines, columns)``, to which codes are added.
     """
     currents = np.empty(totals.shape[1], np.float32)
     for line in range(totals.shape[0]):
-        _combine(sums[line], digits, offset, grid, currents)
-        _convert(currents, lsb, low, high, weight, totals[line])
+        _combine(sums[line], digits, bits, offset, grid, currents)
+        _convert(currents, lsb, low, high, weight, fresh, totals[line])
 
 
 @_compile
 def read_noisy(  # type: ignore[no-untyped-def]
-    sums, digits, offset, grid, spread, step, extra, deviation, key, words, columns, lsb, low, high, weight, totals
+    sums,
+    digits,
+    bits,
+    offset,
+    grid,
+    spread,
+    step,
+    extra,
+    deviation,
+    key,
+    words,
+    columns,
+    lsb,
+    low,
+    high,
+    weight,
+    fresh,
+    totals,
 ):
     """A read with noise.
 
     Args:
-        sums, digits, offset, grid, lsb, low, high, weight, totals: as for :func:`read_quiet`.
+        sums, digits, bits, offset, grid, lsb, low, high, weight, fresh, totals: as for :func:`read_quiet`.
         spread: ``(lines, columns)`` int32: variances of the cells behind each column, in steps; none: they are quiet.
         step: ``(columns,)`` float32.
         extra, deviation: float32: variance of the converters, and its root.
@@ -70,7 +88,7 @@ def read_noisy(  # type: ignore[no-untyped-def]
                 for column in range(columns):
                     drawn[window * columns + column] = drawn[window * 4 * quads + column]
         for line in range(first, last):
-            _combine(sums[line], digits, offset, grid, currents)
+            _combine(sums[line], digits, bits, offset, grid, currents)
             deviates = drawn[(line - first) * width : (line - first + 1) * width]
             if quiet:
                 for column in range(width):
@@ -80,23 +98,23 @@ def read_noisy(  # type: ignore[no-untyped-def]
                 for column in range(width):
                     variance = np.float32(steps[column]) * step[column]
                     currents[column] = currents[column] + np.sqrt(variance + extra) * deviates[column]
-            _convert(currents, lsb, low, high, weight, totals[line])
+            _convert(currents, lsb, low, high, weight, fresh, totals[line])
 
 
 @_compile
-def combine_digits(sums, digits, offset, grid, currents):  # type: ignore[no-untyped-def]
-    """Currents from the sums of their digits, of base 128: ``grid * (sum_d 128^d sums_d - offset)``.
+def combine_digits(sums, digits, bits, offset, grid, currents):  # type: ignore[no-untyped-def]
+    """Currents from the sums of their digits: ``grid * (sum_d 2^(bits d) sums_d - offset)``.
 
     Args:
         sums: ``(lines, digits of all columns)`` int32, the digits of a column side by side.
-        digits: from 1 to 3.
+        digits, bits: how many there are, from 1 to 3, and the bits of one.
         offset: ``(columns,)``: what the zero of codes makes of each column; of a type of integers that holds the
             result. What overflows on the way comes back.
         grid: of the currents' type.
         currents: ``(lines, columns)``, of a type that holds them exactly.
     """
     for line in range(currents.shape[0]):
-        _combine(sums[line], digits, offset, grid, currents[line])
+        _combine(sums[line], digits, bits, offset, grid, currents[line])
 
 
 @_compile
@@ -121,22 +139,27 @@ def scale_variances(low, high, step, variance):  # type: ignore[no-untyped-def]
 
 
 @_compile
-def _combine(source, digits, offset, grid, currents):  # type: ignore[no-untyped-def]
+def _combine(source, digits, bits, offset, grid, currents):  # type: ignore[no-untyped-def]
     as_current, as_integer = currents.dtype.type, offset.dtype.type
+    second, third = np.int64(bits), np.int64(2 * bits)
     if digits == 1:
         for column in range(currents.shape[0]):
             currents[column] = as_current(as_integer(source[column] - offset[column])) * grid
     elif digits == 2:
         for column in range(currents.shape[0]):
-            low, high = source[2 * column], source[2 * column + 1]
-            currents[column] = as_current(as_integer(low + (high << 7) - offset[column])) * grid
+            whole = source[2 * column] + (source[2 * column + 1] << second)
+            currents[column] = as_current(as_integer(whole - offset[column])) * grid
     else:
         for column in range(currents.shape[0]):
-            low, high, top = source[3 * column], source[3 * column + 1], source[3 * column + 2]
-            currents[column] = as_current(as_integer(low + (high << 7) + (top << 14) - offset[column])) * grid
+            whole = source[3 * column] + (source[3 * column + 1] << second) + (source[3 * column + 2] << third)
+            currents[column] = as_current(as_integer(whole - offset[column])) * grid
 
 
 @_compile
-def _convert(currents, lsb, low, high, weight, target):  # type: ignore[no-untyped-def]
-    for column in range(currents.shape[0]):
-        target[column] += weight * np.rint(min(max(currents[column] / lsb, low), high))
+def _convert(currents, lsb, low, high, weight, fresh, target):  # type: ignore[no-untyped-def]
+    if fresh:
+        for column in range(currents.shape[0]):  # added to 0, lest a zero has a sign
+            target[column] = np.float32(0.0) + weight * np.rint(min(max(currents[column] / lsb, low), high))
+    else:
+        for column in range(currents.shape[0]):
+            target[column] += weight * np.rint(min(max(currents[column] / lsb, low), high))

@@ -15,13 +15,15 @@ from networks import run as execute
 import xbarc
 from xbarc.ir.executor import ReadIndex
 from xbarc.ir.layer import Layer, layers
-from xbarc.runtime import read_kernels
-from xbarc.runtime.code_product import MOST_DIGITS, CodeProduct, digits_of
+from xbarc.runtime import code_product, read_kernels
+from xbarc.runtime.code_product import MOST_DIGITS, SAFE_BITS, CodeProduct, digit_bits, digits_of
 from xbarc.runtime.layer_plan import LayerNoise, layer_plan
 from xbarc.runtime.layer_run import run_layer
 
 #: The largest number that a matrix of most digits holds, either way round.
 LARGEST = 63 * (1 + 128 + 128**2)
+#: Of digits on this processor.
+BITS = sorted({SAFE_BITS, digit_bits()})
 
 VARIANTS = {
     "pairs": (),
@@ -52,12 +54,13 @@ def test_products_of_bytes_are_those_of_integers(
     largest = data.draw(st.sampled_from([1, 63, 64, 255, 8127, 8256, LARGEST]))
     draw = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     matrices = [draw.integers(-largest, largest + 1, (rows, columns)) for _ in range(count)]
-    held, codes = CodeProduct(matrices), draw.integers(0, 256, (windows, rows)).astype(np.uint8)
+    bits = data.draw(st.sampled_from(BITS))
+    held, codes = CodeProduct(matrices, bits=bits), draw.integers(0, 256, (windows, rows)).astype(np.uint8)
     sums = np.empty((windows, held.columns), dtype=np.int32)
     held.bind(codes, sums)()
     digits = sums.reshape(windows, count, columns, held.digits).astype(object)
     for number, matrix in enumerate(matrices):
-        found = sum(digits[:, number, :, digit] * 128**digit for digit in range(held.digits))
+        found = sum(digits[:, number, :, digit] * 2 ** (bits * digit) for digit in range(held.digits))
         assert np.array_equal(found, codes.astype(object) @ matrix.astype(object))
 
 
@@ -69,6 +72,25 @@ def test_the_number_of_digits_is_the_least(number: int) -> None:
     if digits > 1:
         assert not -64 * (ones // 128) <= number <= 63 * (ones // 128)
     assert digits <= MOST_DIGITS
+
+
+def test_digits_are_whole_bytes_only_where_no_sum_saturates(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Saturating:
+        """A processor that adds products in pairs, in 16 bits."""
+
+        def __init__(self, weights: np.ndarray) -> None:
+            self._weights = weights.astype(np.int64)
+
+        def run(self, _: None, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+            terms = feeds["codes"].astype(np.int64)[:, :, None] * self._weights
+            pairs = terms[:, : terms.shape[1] // 2 * 2].reshape(len(terms), -1, 2, terms.shape[2]).sum(axis=2)
+            rest = terms[:, terms.shape[1] // 2 * 2 :].sum(axis=1)
+            return [(np.clip(pairs, -(2**15), 2**15 - 1).sum(axis=1) + rest).astype(np.int32)]
+
+    monkeypatch.setattr(code_product, "_session", Saturating)
+    assert digit_bits.__wrapped__() == SAFE_BITS
+    codes, digits = np.full((1, 64), 255, np.uint8), np.full((64, 1), -64, np.int8)  # of seven bits nothing does
+    assert Saturating(digits).run(None, {"codes": codes})[0] == 64 * 255 * -64
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -109,25 +131,26 @@ def test_windows_of_any_geometry_are_gathered_the_same(data: st.DataObject, rank
     assert run(layer, x, integers=True) == run(layer, x, integers=False)
 
 
+@pytest.mark.parametrize("bits", BITS)
 @pytest.mark.parametrize("rows", [1, 65536])
-def test_the_largest_sums_do_not_overflow(rows: int) -> None:
+def test_the_largest_sums_do_not_overflow(rows: int, bits: int) -> None:
     """Of the longest columns, the largest codes and the largest numbers of most digits, either way round."""
     codes = np.full((3, rows), 255, np.uint8)
     matrix = np.tile([LARGEST, -LARGEST, -64 * 16513, 63, -64], (rows, 1))
-    held = CodeProduct([matrix])
+    held = CodeProduct([matrix], bits=bits)
     sums = np.empty((3, held.columns), dtype=np.int32)
     held.bind(codes, sums)()
     currents, expected = np.empty((3, 5)), 255 * rows * matrix[0].astype(np.float64)
-    read_kernels.combine_digits(sums, held.digits, np.zeros(5, np.int64), np.float64(1.0), currents)
+    read_kernels.combine_digits(sums, held.digits, bits, np.zeros(5, np.int64), np.float64(1.0), currents)
     assert np.array_equal(currents, np.tile(expected, (3, 1)))
     # as what codes with a sign are above the byte of 0: the current itself fits where its terms do not
     small = np.tile(np.array([63, 64], np.int32), (rows, 1))
-    held = CodeProduct([small])
+    held = CodeProduct([small], bits=bits)
     sums = np.empty((3, held.columns), dtype=np.int32)
     held.bind(np.full((3, rows), 129, np.uint8), sums)()
     offset = (128 * small.sum(axis=0, dtype=np.int64)).astype(np.int32)
     few = np.empty((3, 2), np.float32)
-    read_kernels.combine_digits(sums, held.digits, offset, np.float32(1.0), few)
+    read_kernels.combine_digits(sums, held.digits, bits, offset, np.float32(1.0), few)
     assert np.array_equal(few, np.tile(rows * small[0], (3, 1)))
 
 
