@@ -108,11 +108,12 @@ class CodePanels:
     ) -> None:
         """One read of some windows in one kernel: noise, conversion and accumulation, to fresh sums as to zeros."""
         plan, codes = self._plan, self._plan.adc_codes
-        if codes is None:
-            raise InternalError(f"layer {plan.name!r} passes currents as they are")
         as_current, width = plan.dtype.type, sums.shape[1]
         lines = work.lines
         windows = slice(0, math.ceil(count / lines) * lines)
+        if codes is None:  # all there is
+            work.currents(place[2], windows, sums[windows])
+            return
         totals = sums[windows].reshape(-1, lines * width)
         converter = as_current(plan.lsb), as_current(codes.low), as_current(codes.high), plan.sum_dtype.type(weight)
         product = work.sums(place[2], windows)
@@ -292,7 +293,9 @@ def _bytes_of(plan: LayerPlan, codes: CodeBlock) -> int:
 
 
 def _is_plain(plan: LayerPlan, block: Block) -> bool:
-    """Whether columns are converted as they are, one code each, in float32."""
+    """Whether columns are converted as they are, one code each, in float32, or need not be."""
+    if plan.collapsed:
+        return True
     converted = plan.adc_codes is not None and plan.quantises_outputs and not block.errors
     return converted and plan.data_columns is None and not plan.pedestal and plan.dtype == np.float32
 

@@ -124,6 +124,7 @@ class LayerPlan:
         diagonals: the matrices.
         scale, bias: ``(columns,)`` float32.
         noise: what is drawn at every read; ``None``: nothing is.
+        collapsed: whether all reads of a diagonal lose nothing and are one product, whose currents are its sums.
     """
 
     name: str
@@ -153,6 +154,7 @@ class LayerPlan:
     scale: np.ndarray
     bias: np.ndarray
     noise: LayerNoise | None
+    collapsed: bool
 
 
 def layer_plan(
@@ -176,7 +178,7 @@ def layer_plan(
     in_codes = integers and fits_bytes(layer)
     accumulate = layer.accumulate
     correction = accumulate.correction if quantise and accumulate.correction is not None else accumulate.unit_correction
-    collapsed = in_codes and quantise and noise is None and _is_lossless(layer)
+    collapsed = in_codes and quantise and noise is None and _is_lossless(layer, correction)
     if collapsed and layer.double_sums:
         dtype = np.dtype(np.float64)
     return LayerPlan(
@@ -204,17 +206,20 @@ def layer_plan(
         reference_columns=np.array(partition.reference_columns) if references else None,
         block_columns=partition.block_columns,
         diagonals=tuple(
-            _diagonal(layer, index, dtype, noise, correction, convert=convert, in_codes=in_codes, collapsed=collapsed)
+            _collapsed(layer, index, dtype, correction)
+            if collapsed
+            else _diagonal(layer, index, dtype, noise, correction, convert=convert, in_codes=in_codes)
             for index in range(partition.diagonals)
         ),
         scale=np.ascontiguousarray(scale, dtype=np.float32),
         bias=np.zeros(columns, np.float32) if layer.rescale.bias is None else np.ascontiguousarray(layer.rescale.bias),
         noise=noise,
+        collapsed=collapsed,
     )
 
 
-def _is_lossless(layer: Layer) -> bool:
-    """Whether every read is known to lose nothing: then all slices, polarities and digits of a code are one product.
+def _is_lossless(layer: Layer, correction: np.ndarray | None) -> bool:
+    """Whether every read is known to lose nothing: then all row blocks, slices, polarities and digits are one product.
 
     Known for the levels that a program holds, whatever the input (:attr:`xbarc.ir.operators.CurrentRange.lossless`).
     Codes are the currents themselves, so that the bounds on sums of codes hold for the product.
@@ -224,7 +229,40 @@ def _is_lossless(layer: Layer) -> bool:
         return False
     if not np.issubdtype(read.levels.dtype, np.integer):  # of a written chip
         return False
+    if correction is not None and not np.array_equal(correction, np.rint(correction)):
+        return False
     return layer.accumulate.recombination is None and not read.partition.reference_column
+
+
+def _collapsed(layer: Layer, index: int, dtype: np.dtype, correction: np.ndarray | None) -> Diagonal:
+    """A diagonal as one product: all that its reads count, and the correction, which is taken off for every code."""
+    partition = layer.read.partition
+    first = index * partition.diagonal_rows
+    rows = range(first, first + partition.rows * partition.groups_in(index))
+    matrix = np.zeros((len(rows), layer.read.levels.shape[-1]), dtype=dtype)
+    for row_block in range(partition.row_blocks):
+        held, place = partition.rows_of(index, row_block), index * partition.row_blocks + row_block
+        part = matrix[held.start - first : held.stop - first : held.step]
+        for cells, weight in _matrices(layer, layer.read.levels[:, :, place, : len(held)], dtype):
+            part += weight * cells
+        if correction is not None:
+            part -= correction[place].astype(dtype)
+    codes = code_block(layer, rows, [matrix], [], [], largest=0, lsb=None, double=dtype == np.float64)
+    block = Block(
+        rows=rows,
+        matrices=(),
+        weights=(1.0,),
+        signs=(),
+        references=(),
+        correction=None,
+        variances=(),
+        reference_variances=(),
+        errors=(),
+        nonlinear=(),
+        codes=codes,
+    )
+    first_column = index * partition.diagonal_columns
+    return Diagonal(first_column, partition.columns * partition.groups_in(index), matrix.shape[1], (block,))
 
 
 def _diagonal(
@@ -236,7 +274,6 @@ def _diagonal(
     *,
     convert: bool,
     in_codes: bool,
-    collapsed: bool,
 ) -> Diagonal:
     partition = layer.read.partition
     blocks = []
@@ -249,9 +286,6 @@ def _diagonal(
         for matrix, weight in _matrices(layer, layer.read.levels[:, :, place, :rows], dtype):
             matrices.append(matrix)
             weights.append(weight)
-        if collapsed:
-            matrices = [np.add.reduce([weight * matrix for matrix, weight in zip(matrices, weights, strict=True)])]
-            weights = [1.0]
         curved: list[list[np.ndarray]] = [[] for _ in matrices]
         for cells in () if layer.read.nonlinear is None else layer.read.nonlinear.cells[:, :, :, place, :rows]:
             for number, (matrix, _) in enumerate(_matrices(layer, cells, dtype)):
@@ -271,7 +305,7 @@ def _diagonal(
                 matrices,
                 variances,
                 references,
-                largest=0 if layer.read.digits is None or collapsed else layer.read.digits.high,
+                largest=0 if layer.read.digits is None else layer.read.digits.high,
                 lsb=layer.adc.range.lsb if convert and layer.adc.quantises and layer.adc.range is not None else None,
                 double=dtype == np.float64,
             )
