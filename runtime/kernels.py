@@ -277,3 +277,47 @@ def rescale(sums, first, count, windows, column_start, columns, scale, bias, y):
             for step in range(together):
                 target[step] = np.float32(sums[place + step, column]) * factor + offset
         place += together
+
+
+@_compile
+def convert_images(x, codes, scale, low, high):  # type: ignore[no-untyped-def]
+    """DAC: ``codes = clip(round_half_even(x / scale), low, high)``, of ``(images, elements)``."""
+    for image in range(x.shape[0]):
+        source, target = x[image], codes[image]
+        for place in range(source.shape[0]):
+            target[place] = np.rint(min(max(source[place] / scale, low), high))
+
+
+@_compile
+def convert_and_rescale_images(  # type: ignore[no-untyped-def]
+    currents, lsb, low, high, weight, first, last, scale, bias, y
+):
+    """ADC, accumulation and, of the last read, scaling, as :func:`convert_and_add` and :func:`rescale` do them.
+
+    Args:
+        currents: ``(images, columns, windows)`` float32.
+        lsb, low, high, weight: float32.
+        first, last: of the reads that add up.
+        scale, bias: ``(columns,)`` float32.
+        y: as the currents: sums of codes until the last read.
+    """
+    for image in range(currents.shape[0]):
+        for column in range(currents.shape[1]):
+            source, target = currents[image, column], y[image, column]
+            factor, offset = scale[column], bias[column]
+            for window in range(source.shape[0]):
+                code = weight * np.rint(min(max(source[window] / lsb, low), high))
+                before = np.float32(0.0) if first else target[window]
+                total = before + code
+                target[window] = total * factor + offset if last else total
+
+
+@_compile
+def rescale_images(currents, scale, bias, y):  # type: ignore[no-untyped-def]
+    """``y = currents * scale + bias``, of ``(images, columns, windows)`` float32."""
+    for image in range(currents.shape[0]):
+        for column in range(currents.shape[1]):
+            source, target = currents[image, column], y[image, column]
+            factor, offset = scale[column], bias[column]
+            for window in range(source.shape[0]):
+                target[window] = source[window] * factor + offset

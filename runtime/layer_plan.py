@@ -13,6 +13,8 @@ from xbarc.ir.layer import Layer
 from xbarc.ir.operators import CodeRange
 from xbarc.ir.windows import Windows
 from xbarc.runtime.code_blocks import CodeBlock, code_block, fits_bytes, zero_byte
+from xbarc.runtime.convolution import ConvolutionPart, is_shallow, layer_convolution
+from xbarc.runtime.matrices import add_variances, matrices_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,7 @@ class LayerPlan:
         scale, bias: ``(columns,)`` float32.
         noise: what is drawn at every read; ``None``: nothing is.
         collapsed: whether all reads of a diagonal lose nothing and are one product, whose currents are its sums.
+        convolution: the layer by onnxruntime's convolution, for inputs that are numbers; empty where that is slower.
     """
 
     name: str
@@ -155,6 +158,7 @@ class LayerPlan:
     bias: np.ndarray
     noise: LayerNoise | None
     collapsed: bool
+    convolution: tuple[ConvolutionPart, ...]
 
 
 def layer_plan(
@@ -181,6 +185,10 @@ def layer_plan(
     collapsed = in_codes and quantise and noise is None and _is_lossless(layer, correction)
     if collapsed and layer.double_sums:
         dtype = np.dtype(np.float64)
+    sum_dtype = np.dtype(np.float64 if layer.double_sums or not quantise else np.float32)
+    plain = quantise and noise is None and layer.adc.errors is None and not read.pedestal
+    plain = plain and not partition.reference_column and accumulate.recombination is None and correction is None
+    plain = plain and in_codes and dtype == sum_dtype == np.float32 and (collapsed or read.digits is None)
     return LayerPlan(
         name=layer.name,
         windows=read.windows,
@@ -200,7 +208,7 @@ def layer_plan(
         quantises_outputs=layer.adc.quantises,
         lsb=layer.adc.range.lsb if layer.adc.range is not None else 1.0,
         dtype=dtype,
-        sum_dtype=np.dtype(np.float64 if layer.double_sums or not quantise else np.float32),
+        sum_dtype=sum_dtype,
         pedestal=read.pedestal,
         data_columns=np.array(partition.data_columns) if references else None,
         reference_columns=np.array(partition.reference_columns) if references else None,
@@ -215,6 +223,7 @@ def layer_plan(
         bias=np.zeros(columns, np.float32) if layer.rescale.bias is None else np.ascontiguousarray(layer.rescale.bias),
         noise=noise,
         collapsed=collapsed,
+        convolution=layer_convolution(layer, collapsed=collapsed) if plain and is_shallow(layer) else (),
     )
 
 
@@ -243,7 +252,7 @@ def _collapsed(layer: Layer, index: int, dtype: np.dtype, correction: np.ndarray
     for row_block in range(partition.row_blocks):
         held, place = partition.rows_of(index, row_block), index * partition.row_blocks + row_block
         part = matrix[held.start - first : held.stop - first : held.step]
-        for cells, weight in _matrices(layer, layer.read.levels[:, :, place, : len(held)], dtype):
+        for cells, weight in matrices_of(layer, layer.read.levels[:, :, place, : len(held)], dtype):
             part += weight * cells
         if correction is not None:
             part -= correction[place].astype(dtype)
@@ -283,19 +292,19 @@ def _diagonal(
         rows = len(held)
         matrices, weights = [], []
         place = index * partition.row_blocks + row_block
-        for matrix, weight in _matrices(layer, layer.read.levels[:, :, place, :rows], dtype):
+        for matrix, weight in matrices_of(layer, layer.read.levels[:, :, place, :rows], dtype):
             matrices.append(matrix)
             weights.append(weight)
         curved: list[list[np.ndarray]] = [[] for _ in matrices]
         for cells in () if layer.read.nonlinear is None else layer.read.nonlinear.cells[:, :, :, place, :rows]:
-            for number, (matrix, _) in enumerate(_matrices(layer, cells, dtype)):
+            for number, (matrix, _) in enumerate(matrices_of(layer, cells, dtype)):
                 curved[number].append(matrix)
         width = matrices[0].shape[1]
         variances: list[np.ndarray] = []
         references: list[np.ndarray] = []
         if noise is not None and noise.fast_variance is not None:
             for cells in noise.fast_variance[:, :, place, :rows]:
-                _add_variances(layer, cells, variances, references)
+                add_variances(layer, cells, variances, references)
         how = layer.accumulate.recombination
         codes = None
         if in_codes:
@@ -328,22 +337,6 @@ def _diagonal(
     return Diagonal(first_column, partition.columns * partition.groups_in(index), width, tuple(blocks))
 
 
-def _matrices(layer: Layer, levels: np.ndarray, dtype: np.dtype) -> Iterator[tuple[np.ndarray, float]]:
-    """The matrices of one block, of cells ``(S, P, rows, C)``, and the weights of their codes."""
-    partition = layer.read.partition
-    for cells, weight in zip(levels, layer.accumulate.slice_weights, strict=True):
-        if layer.single_ended:
-            signs = (1.0, -1.0) if len(cells) == 2 else (1.0,)
-            for plane, sign in zip(cells.astype(dtype), signs, strict=True):
-                yield np.ascontiguousarray(plane), float(weight) * sign
-        elif partition.reference_column:
-            plane = cells[0].astype(dtype)
-            difference = plane[:, partition.data_columns] - plane[:, partition.reference_columns]
-            yield np.ascontiguousarray(difference), float(weight)
-        else:
-            yield np.subtract(cells[0], cells[1], dtype=dtype), float(weight)
-
-
 def _errors(layer: Layer, place: int, dtype: np.dtype) -> Iterator[ReadErrors]:
     """Those of the converters behind each matrix of a block."""
     errors = layer.adc.errors
@@ -353,16 +346,3 @@ def _errors(layer: Layer, place: int, dtype: np.dtype) -> Iterator[ReadErrors]:
         at = (slice_, polarity, place)
         curves = np.zeros((0, errors.gain.shape[-1]), dtype) if errors.inl is None else errors.inl[at].astype(dtype)
         yield ReadErrors(errors.gain[at].astype(dtype), errors.offset[at].astype(dtype), curves)
-
-
-def _add_variances(layer: Layer, cells: np.ndarray, variances: list[np.ndarray], references: list[np.ndarray]) -> None:
-    """The variances behind the matrices of one slice: what is subtracted in the currents adds up."""
-    partition = layer.read.partition
-    if layer.single_ended:
-        variances.extend(np.ascontiguousarray(plane) for plane in cells)
-    elif partition.reference_column:
-        variances.append(np.ascontiguousarray(cells[0][:, partition.data_columns]))
-        places = sorted(set(partition.reference_columns))
-        references.append(np.ascontiguousarray(cells[0][:, places]))
-    else:
-        variances.append(cells[0] + cells[1])

@@ -12,6 +12,7 @@ import numpy as np
 from xbarc.errors import DataError
 from xbarc.ir.executor import CurrentVisitor, ReadIndex
 from xbarc.runtime.code_panels import CodePanels
+from xbarc.runtime.convolution_panels import ConvolutionPanels
 from xbarc.runtime.float_panels import FloatPanels
 from xbarc.runtime.layer_plan import LayerPlan
 from xbarc.runtime.read_noise import LayerReads
@@ -89,9 +90,10 @@ def run_layer(
                 again=(place.repeat, *place.steps),
             )
             watch.lap("noise")
-        panels = FloatPanels if plan.zero is None else CodePanels
         watch.lap("other")
-        work = panels(plan, x.reshape(images, plan.channels, *spatial), y, visit_alone if visit else None, reads)
+        work = _panels(
+            plan, x.reshape(images, plan.channels, *spatial), y, visit_alone if visit else None, reads, threads
+        )
         watch.lap("dac")
         total = images * windows
         share = math.ceil(total / threads / work.together) * work.together
@@ -106,6 +108,23 @@ def run_layer(
     if plan.windows.rank == 0:
         return y.reshape(*x.shape[:-1], plan.columns)
     return y.reshape(images, plan.columns, *sizes)
+
+
+def _panels(
+    plan: LayerPlan,
+    x: np.ndarray,
+    y: np.ndarray,
+    visit: CurrentVisitor | None,
+    reads: LayerReads | None,
+    threads: int,
+) -> FloatPanels | CodePanels | ConvolutionPanels:
+    """What computes the layer fastest: the outputs are the same."""
+    if plan.zero is None:
+        return FloatPanels(plan, x, y, visit, reads)
+    # whole images are a part, so that each thread needs one; what is no number would spread further than its windows
+    if plan.convolution and visit is None and len(x) >= threads and not np.isnan(x.max(initial=0.0)):
+        return ConvolutionPanels(plan, x, y)
+    return CodePanels(plan, x, y, visit, reads)
 
 
 def _check_shape(plan: LayerPlan, x: np.ndarray) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -40,7 +41,7 @@ VARIANTS = {
 
 
 def run(layer: Layer, x: np.ndarray, *, integers: bool, noise: LayerNoise | None = None, threads: int = 1) -> bytes:
-    plan = layer_plan(layer, noise=noise, integers=integers)
+    plan = dataclasses.replace(layer_plan(layer, noise=noise, integers=integers), convolution=())
     assert (plan.zero is not None) == integers
     with ThreadPoolExecutor(threads) as pool:
         return run_layer(plan, x, pool, threads).tobytes()
