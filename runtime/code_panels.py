@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -49,9 +50,10 @@ class CodePanels:
         self, plan: LayerPlan, x: np.ndarray, y: np.ndarray, visit: CurrentVisitor | None, reads: LayerReads | None
     ) -> None:
         self._plan, self._y, self._visit, self._reads = plan, y, visit, reads
-        self._codes = _codes(plan, x)
-        self._lost = _lost(plan, x) if np.isnan(x.max(initial=0.0)) else None
+        self._codes, lost = _codes(plan, x)
+        self._lost = _lost(plan, x) if lost else None
         windows, positions = plan.windows.offsets(1, x.shape[2:])
+        self._image = (len(self._codes) - code_kernels.COPIED) // max(len(x), 1)
         self._window_offset, self._position_offset = windows * plan.channels, positions * plan.channels
 
     def run(self, part: range, watch: Watch) -> None:
@@ -75,7 +77,7 @@ class CodePanels:
             fresh = True
             for down, (block, codes) in enumerate(blocks):
                 work = works[down]
-                lost = self._lost_windows(first, count, codes, work.gathered)
+                lost = self._lost_windows(first, count, codes, work)
                 self._gather(self._codes, first, count, codes, work.gathered)
                 watch.lap("windows")
                 whole = lost is None and self._visit is None and _is_plain(plan, block) and work.whole
@@ -160,27 +162,26 @@ class CodePanels:
             accumulate(plan, block, read, currents, some, weight, sums[windows])
             watch.lap("adc")
 
-    def _lost_windows(self, first: int, count: int, codes: CodeBlock, panel: np.ndarray) -> np.ndarray | None:
-        """In which windows some input is no number, by way of a panel; ``None``: in none of the whole input."""
+    def _lost_windows(self, first: int, count: int, codes: CodeBlock, work: _BlockReads) -> np.ndarray | None:
+        """In which windows some input is no number, by way of their panel; ``None``: in none of the whole input."""
         if self._lost is None:
             return None
-        self._gather(self._lost, first, count, codes, panel)
-        lost: np.ndarray = np.logical_or.reduce(panel, axis=1)
+        self._gather(self._lost, first, count, codes, work.gathered)
+        lost: np.ndarray = np.logical_or.reduce(work.panel, axis=1)
         return lost
 
     def _gather(self, source: np.ndarray, first: int, count: int, codes: CodeBlock, panel: np.ndarray) -> None:
         position, channel, lengths = codes.runs
         starts = self._position_offset[position] + channel
-        code_kernels.gather_codes(
-            source.reshape(-1), first, count, source[0].size, self._window_offset, starts, lengths, panel
-        )
+        code_kernels.gather_codes(source, first, count, self._image, self._window_offset, starts, lengths, panel)
 
 
 class _BlockReads:
     """The reads of one block for some windows.
 
     Attributes:
-        gathered: ``(windows, rows)`` bytes of input codes, to be filled.
+        gathered: bytes of input codes, to be filled, of window after window and a few more.
+        panel: the same as ``(windows, rows)``.
         lines: windows that lie side by side in a line.
     """
 
@@ -197,8 +198,9 @@ class _BlockReads:
     ) -> None:
         self._plan, self._codes, self._buffers, self._watch = plan, codes, buffers, watch
         self.lines = lines if len(codes.offsets) == 1 else 1
-        shape = windows, codes.rows
-        self.gathered = self._applied = buffers.take("gathered", shape, np.uint8)
+        shape, size = (windows, codes.rows), windows * codes.rows
+        self.gathered = buffers.take("gathered", (size + code_kernels.COPIED,), np.uint8)
+        self.panel = self._applied = self.gathered[:size].reshape(shape)
         if plan.digits is not None:
             self._applied = buffers.take("applied", shape, np.uint8)
         self._totals = buffers.take("totals", (windows,), np.float64)
@@ -221,7 +223,7 @@ class _BlockReads:
             return
         for digit in plan.digits.reads:
             code_kernels.take_code_digit(
-                self.gathered.reshape(-1),
+                self.panel.reshape(-1),
                 zero,
                 SOURCES.index(digit.source),
                 plan.digits.bits,
@@ -269,7 +271,7 @@ class _BlockReads:
 
     def total(self) -> np.ndarray:
         """The sum of each window's codes, ``(windows,)`` float64."""
-        kernels.total_codes(self.gathered, self._plan.zero or 0, self._totals)
+        kernels.total_codes(self.panel, self._plan.zero or 0, self._totals)
         return self._totals
 
     def _multiply(self, zero: int) -> None:
@@ -306,41 +308,51 @@ def _evenly(count: int, most: int, step: int) -> int:
     return math.ceil(count / parts / step) * step
 
 
-def _codes(plan: LayerPlan, x: np.ndarray) -> np.ndarray:
-    """Codes of the whole input as bytes, ``(images, *padded spatial, channels)``; any, where it is no number."""
+def _codes(plan: LayerPlan, x: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Codes of the whole input as bytes, as :func:`_padded` has them, and whether some of the input is no number: there
+    they are any.
+    """
     zero = plan.zero or 0
     if plan.dac_codes is None:
         raise InternalError(f"layer {plan.name!r} has no codes")
     low, high = plan.dac_codes.low, plan.dac_codes.high
     numbers = np.float32(plan.dac_scale), np.float32(low), np.float32(high), np.float32(zero)
-    codes, inside = _padded(plan, x, zero)
+    flat, codes, inside = _padded(plan, x, zero)
     axes = x.ndim - 2
     if axes > 3:
         converted = np.clip(np.rint(np.nan_to_num(x / numbers[0])), low, high) + zero
         codes[inside] = np.moveaxis(converted, 1, -1)
-        return codes
+        return flat, bool(np.isnan(x).any())
     source = np.ascontiguousarray(x, dtype=np.float32)
     if axes == 0:
-        code_kernels.convert_flat(source.reshape(-1), codes.reshape(-1), *numbers)
-        return codes
+        return flat, code_kernels.convert_flat(source.reshape(-1), codes.reshape(-1), *numbers)
+    if not x.size:
+        return flat, False
     ones = (1,) * (3 - axes)
     begin = np.array([*(0 for _ in ones), *(part.start for part in inside[1:])], dtype=np.int64)
+    sizes = np.array([*ones, *x.shape[2:]], dtype=np.int64)
     target = codes.reshape(len(x), *ones, *codes.shape[1:])
-    shaped = source.reshape(*x.shape[:2], *ones, *x.shape[2:])
-    code_kernels.convert_to_codes(shaped, target, begin, *numbers)
-    return codes
+    fours = x.shape[1] % 4 == 0 and sys.byteorder == "little"
+    quads = (target if fours else target[..., :0]).view(np.uint32)
+    shaped = source.reshape(*x.shape[:2], -1)
+    return flat, code_kernels.convert_to_codes(shaped, target, quads, sizes, begin, *numbers)
 
 
 def _lost(plan: LayerPlan, x: np.ndarray) -> np.ndarray:
     """1 where the input is no number, as codes lie: currents of such a window are no numbers either."""
-    found, inside = _padded(plan, x, 0)
+    flat, found, inside = _padded(plan, x, 0)
     found[inside] = np.moveaxis(np.isnan(x), 1, -1)
-    return found
+    return flat
 
 
-def _padded(plan: LayerPlan, x: np.ndarray, byte: int) -> tuple[np.ndarray, tuple[slice, ...]]:
-    """``(images, *padded spatial, channels)`` uint8, all this byte, and where the input lies in it."""
+def _padded(plan: LayerPlan, x: np.ndarray, byte: int) -> tuple[np.ndarray, np.ndarray, tuple[slice, ...]]:
+    """``(images, *padded spatial, channels)`` uint8, all this byte: flat and a little longer, as it is, and where the
+    input lies in it.
+    """
     padding = plan.windows.padding(x.shape[2:])
     padded = [size + begin + end for size, (begin, end) in zip(x.shape[2:], padding, strict=True)]
     inside = [slice(begin, begin + size) for (begin, _), size in zip(padding, x.shape[2:], strict=True)]
-    return np.full((len(x), *padded, x.shape[1]), byte, dtype=np.uint8), (slice(None), *inside)
+    shape = len(x), *padded, x.shape[1]
+    size = math.prod(shape)
+    flat = np.full(size + code_kernels.COPIED, byte, dtype=np.uint8)
+    return flat, flat[:size].reshape(shape), (slice(None), *inside)

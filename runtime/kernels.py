@@ -11,8 +11,6 @@ import numpy as np
 
 from xbarc.compiled import compiled as _compile
 
-_TURNED = 64  # windows of an output that are turned from lines into columns together
-
 
 @_compile
 def convert_inputs(x, codes, begin, scale, low, high):  # type: ignore[no-untyped-def]
@@ -255,31 +253,6 @@ def correct(totals, count, correction, sums):  # type: ignore[no-untyped-def]
 
 
 @_compile
-def rescale(sums, first, count, windows, column_start, columns, scale, bias, y):  # type: ignore[no-untyped-def]
-    """``y = float32(sum) * scale + bias``, written to the place of the window in the output.
-
-    Args:
-        sums: ``(windows a panel, at least columns)``.
-        windows: windows of one image.
-        column_start, columns: which columns of the layer these are.
-        y: ``(images, columns of the layer, windows)`` float32.
-    """
-    place = 0
-    while place < count:
-        # windows of one image lie side by side in the output, so they are the inner loop; few enough at a time for
-        # their sums to stay in the first-level cache
-        image, window = divmod(first + place, windows)
-        together = min(count - place, windows - window, _TURNED)
-        for column in range(columns):
-            n = column_start + column
-            target = y[image, n, window : window + together]
-            factor, offset = scale[n], bias[n]
-            for step in range(together):
-                target[step] = np.float32(sums[place + step, column]) * factor + offset
-        place += together
-
-
-@_compile
 def convert_images(x, codes, scale, low, high):  # type: ignore[no-untyped-def]
     """DAC: ``codes = clip(round_half_even(x / scale), low, high)``, of ``(images, elements)``."""
     for image in range(x.shape[0]):
@@ -292,7 +265,8 @@ def convert_images(x, codes, scale, low, high):  # type: ignore[no-untyped-def]
 def convert_and_rescale_images(  # type: ignore[no-untyped-def]
     currents, lsb, low, high, weight, first, last, scale, bias, y
 ):
-    """ADC, accumulation and, of the last read, scaling, as :func:`convert_and_add` and :func:`rescale` do them.
+    """ADC, accumulation and, of the last read, scaling: as :func:`convert_and_add`, then
+    :func:`xbarc.runtime.rescaling.rescale`.
 
     Args:
         currents: ``(images, columns, windows)`` float32.

@@ -6,6 +6,7 @@ import numpy as np
 
 from xbarc.runtime import kernels
 from xbarc.runtime.layer_plan import Block, Diagonal, LayerPlan
+from xbarc.runtime.rescaling import rescale
 
 
 def converted_columns(plan: LayerPlan, diagonal: Diagonal, currents: np.ndarray) -> np.ndarray:
@@ -60,4 +61,5 @@ def accumulate(
 
 def finish(plan: LayerPlan, diagonal: Diagonal, sums: np.ndarray, first: int, count: int, y: np.ndarray) -> None:
     """Scale the sums of windows ``first .. first + count`` and write them to their places in the output."""
-    kernels.rescale(sums, first, count, y.shape[2], diagonal.first_column, diagonal.columns, plan.scale, plan.bias, y)
+    columns = diagonal.first_column, diagonal.columns
+    rescale(sums, first, count, y.shape[2], *columns, plan.scale, plan.bias, y)
