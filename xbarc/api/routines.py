@@ -9,6 +9,7 @@ import numpy as np
 
 from xbarc.api.host_models import host_model
 from xbarc.ir.graph import Graph, Value
+from xbarc.ir.idle_relus import idle_relus, without
 from xbarc.ir.layer import Layer
 from xbarc.ir.operators import Control, HostOp
 from xbarc.ir.regions import HostRegion, schedule
@@ -68,13 +69,18 @@ def build_routine(
             constants[names[value]] = value.constant
         return None if value is None else names[value]
 
-    for part in schedule(graph, keep={*wanted, *watch}):
+    kept = {*wanted, *watch}
+    idle = idle_relus(graph, kept)
+    for part in schedule(graph, keep=kept):
         if isinstance(part, HostRegion):
-            steps.append(_host_step(graph, part, names, options))
+            region = without(part, idle)
+            if region.operators:
+                steps.append(_host_step(graph, region, names, options))
         elif isinstance(part, Layer):
-            keep(part.input)
+            source = idle.get(part.input, part.input)
+            keep(source)
             plan = layer_plan(part, convert_outputs=options.convert_outputs, noise=options.noise.get(part.name))
-            steps.append(LayerStep(plan, names[part.input], names[part.output]))
+            steps.append(LayerStep(plan, names[source], names[part.output]))
         else:
             bodies = {
                 key: build_routine(
