@@ -97,7 +97,7 @@ class NoiseReads:
             self._own = BoundProduct("noise", noise.product, noise.steps, flat, lines, buffers)
         else:
             self._totals = buffers.take("noise", (windows, self._columns), np.int32)
-            self._steps = tuple(np.tile(step, lines) for step in noise.steps)
+            self._steps = tuple(np.concatenate([step] * lines) for step in noise.steps)
         if noise.references is not None:
             self._references = BoundProduct("references", noise.references, noise.reference_steps, flat, 1, buffers)
         self._variance = buffers.take("variance", (windows, self._columns), np.float32)

@@ -70,15 +70,17 @@ class CodePanels:
         sums = np.empty((together, diagonal.width), dtype=plan.sum_dtype)
         buffers = Buffers()
         noisy = self._reads is not None
-        works = [_BlockReads(plan, codes, together, lines, buffers, watch, noisy=noisy) for _, codes in blocks]
+        works = [
+            _BlockReads(plan, codes, self._position_offset, together, lines, buffers, watch, noisy=noisy)
+            for _, codes in blocks
+        ]
         watch.lap("other")
         for first in range(part.start, part.stop, together):
             count = min(together, part.stop - first)
             fresh = True
-            for down, (block, codes) in enumerate(blocks):
-                work = works[down]
-                lost = self._lost_windows(first, count, codes, work)
-                self._gather(self._codes, first, count, codes, work.gathered)
+            for down, ((block, _), work) in enumerate(zip(blocks, works, strict=True)):
+                lost = self._lost_windows(first, count, work)
+                self._gather(self._codes, first, count, work)
                 watch.lap("windows")
                 whole = lost is None and self._visit is None and _is_plain(plan, block) and work.whole
                 for number, worth in enumerate(work.apply()):
@@ -162,18 +164,16 @@ class CodePanels:
             accumulate(plan, block, read, currents, some, weight, sums[windows])
             watch.lap("adc")
 
-    def _lost_windows(self, first: int, count: int, codes: CodeBlock, work: _BlockReads) -> np.ndarray | None:
+    def _lost_windows(self, first: int, count: int, work: _BlockReads) -> np.ndarray | None:
         """In which windows some input is no number, by way of their panel; ``None``: in none of the whole input."""
         if self._lost is None:
             return None
-        self._gather(self._lost, first, count, codes, work.gathered)
+        self._gather(self._lost, first, count, work)
         lost: np.ndarray = np.logical_or.reduce(work.panel, axis=1)
         return lost
 
-    def _gather(self, source: np.ndarray, first: int, count: int, codes: CodeBlock, panel: np.ndarray) -> None:
-        position, channel, lengths = codes.runs
-        starts = self._position_offset[position] + channel
-        code_kernels.gather_codes(source, first, count, self._image, self._window_offset, starts, lengths, panel)
+    def _gather(self, source: np.ndarray, first: int, count: int, work: _BlockReads) -> None:
+        code_kernels.gather_codes(source, first, count, self._image, self._window_offset, *work.runs, work.gathered)
 
 
 class _BlockReads:
@@ -183,12 +183,14 @@ class _BlockReads:
         gathered: bytes of input codes, to be filled, of window after window and a few more.
         panel: the same as ``(windows, rows)``.
         lines: windows that lie side by side in a line.
+        runs: where the runs of bytes begin that a window takes, from its own place on, and how long they are.
     """
 
     def __init__(
         self,
         plan: LayerPlan,
         codes: CodeBlock,
+        position_offset: np.ndarray,
         windows: int,
         lines: int,
         buffers: Buffers,
@@ -198,6 +200,8 @@ class _BlockReads:
     ) -> None:
         self._plan, self._codes, self._buffers, self._watch = plan, codes, buffers, watch
         self.lines = lines if len(codes.offsets) == 1 else 1
+        position, channel, lengths = codes.runs
+        self.runs = position_offset[position] + channel, lengths
         shape, size = (windows, codes.rows), windows * codes.rows
         self.gathered = buffers.take("gathered", (size + code_kernels.COPIED,), np.uint8)
         self.panel = self._applied = self.gathered[:size].reshape(shape)

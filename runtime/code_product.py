@@ -109,7 +109,7 @@ class BoundProduct:
         self._lines = lines if len(numbers) == 1 else 1
         self._reads, self.columns = len(numbers), len(numbers[0])
         self._sums = buffers.take(name, (len(codes), product.columns), np.int32)
-        self.each = tuple(np.tile(number, self._lines) for number in numbers)
+        self.each = tuple(np.concatenate([number] * self._lines) for number in numbers)
         self.multiply = product.bind(codes, self._sums)
 
     def of(self, read: int, windows: slice) -> np.ndarray:

@@ -37,22 +37,23 @@ class LayerReads:
         first_sample: int,
         again: tuple[int, ...],
     ) -> None:
-        self._plan = plan
+        self._plan, self._seed = plan, noise.seed
         self._words = window_words(plan, shape, windows, first_sample)
         deviation = noise.adc_noise_lsb * plan.lsb if plan.adc_codes else 0.0
         self._deviation = plan.dtype.type(deviation)
         # variances of cells are in float32 where products are in integers, else in float64
         self._converters = (np.float64 if plan.zero is None else np.float32)(deviation**2)
-        self._keys = {
-            (diagonal, block, read, digit, side): Key.stream(
-                noise.seed, "read", plan.name, diagonal, block, read, *([digit] if plan.digits else []), side, *again
-            )
-            for diagonal, part in enumerate(plan.diagonals)
-            for block in range(len(part.blocks))
-            for read in range(len(part.blocks[block].weights))
-            for digit in range(1 if plan.digits is None else len(plan.digits.reads))
-            for side in ("column", "reference")
-        }
+        self._again = again
+        self._keys: dict[tuple[int, int, int, int, str], Key] = {}
+
+    def _key(self, place: tuple[int, int, int, int], side: str) -> Key:
+        """Of one read, or of its reference columns."""
+        found = self._keys.get((*place, side))
+        if found is None:
+            counted = place if self._plan.digits else place[:3]
+            found = Key.stream(self._seed, "read", self._plan.name, *counted, side, *self._again)
+            self._keys[*place, side] = found
+        return found
 
     def drawn(
         self, place: tuple[int, int, int, int], first: int, count: int
@@ -60,7 +61,7 @@ class LayerReads:
         """What one read of some windows is drawn with, for kernels: variance and deviation of the converters, the two
         words of the key ``(2,)`` and those of each window ``(count, 2)``, uint32.
         """
-        key = self._keys[(*place, "column")]
+        key = self._key(place, "column")
         words = np.array([key.low, key.high], dtype=np.uint32)
         return self._converters, self._deviation, words, self._words[first : first + count]
 
@@ -86,14 +87,14 @@ class LayerReads:
         """
         words = self._words[first : first + count]
         deviates = np.empty((count, currents.shape[1]), dtype=np.float32)
-        fill_normals(deviates, self._keys[(*place, "column")], words, 0, 0)
+        fill_normals(deviates, self._key(place, "column"), words, 0, 0)
         if variance is None:
             kernels.add_constant_noise(currents, count, self._deviation, deviates)
         else:
             kernels.add_noise(currents, count, variance, self._converters, deviates)
         if reference_variance is not None:
             common = np.empty((count, reference_variance.shape[1]), dtype=np.float32)
-            fill_normals(common, self._keys[(*place, "reference")], words, 0, 0)
+            fill_normals(common, self._key(place, "reference"), words, 0, 0)
             kernels.add_reference_noise(currents, count, reference_variance, common, self._plan.block_columns)
 
 

@@ -197,7 +197,8 @@ def cast(array: np.ndarray, spec: InputSpec, *, where: str, first: int = 0, fini
         return np.asarray(array, dtype=dtype, order="C")
     with np.errstate(over="ignore"):
         converted = np.asarray(array, dtype=dtype, order="C")
-    refuse(~np.isfinite(converted) & ~beyond, f"does not fit the model's type {dtype}")
+    if array.dtype != dtype:
+        refuse(~np.isfinite(converted) & ~beyond, f"does not fit the model's type {dtype}")
     return converted
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -69,16 +70,22 @@ class Windows:
         Returns:
             ``(window_offset, row_offset)``, int64: element ``row`` of window ``w`` is at ``window_offset[w] +
                 row_offset[row]``.
-            Rows run over channels, then kernel positions: the order of a flattened ``Conv`` kernel.
+            Rows run over channels, then kernel positions: the order of a flattened ``Conv`` kernel. Not to be written:
+            later calls return the same arrays.
         """
-        padded = [size + begin + end for size, (begin, end) in zip(spatial, self.padding(spatial), strict=True)]
-        axis_step = [math.prod(padded[axis + 1 :]) for axis in range(self.rank)]
-        window = np.zeros(1, dtype=np.int64)
-        position = np.zeros(1, dtype=np.int64)
-        for axis, size in enumerate(self.output_sizes(spatial)):
-            steps = np.arange(size, dtype=np.int64) * (self.strides[axis] * axis_step[axis])
-            window = (window[:, None] + steps).reshape(-1)
-            taps = np.arange(self.kernel[axis], dtype=np.int64) * (self.dilations[axis] * axis_step[axis])
-            position = (position[:, None] + taps).reshape(-1)
-        channel = np.arange(channels, dtype=np.int64) * math.prod(padded)
-        return window, (channel[:, None] + position).reshape(-1)
+        return _offsets(self, channels, tuple(spatial))
+
+
+@lru_cache(maxsize=64)  # of the layers of a network, batch after batch
+def _offsets(windows: Windows, channels: int, spatial: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    padded = [size + begin + end for size, (begin, end) in zip(spatial, windows.padding(spatial), strict=True)]
+    axis_step = [math.prod(padded[axis + 1 :]) for axis in range(windows.rank)]
+    window = np.zeros(1, dtype=np.int64)
+    position = np.zeros(1, dtype=np.int64)
+    for axis, size in enumerate(windows.output_sizes(spatial)):
+        steps = np.arange(size, dtype=np.int64) * (windows.strides[axis] * axis_step[axis])
+        window = (window[:, None] + steps).reshape(-1)
+        taps = np.arange(windows.kernel[axis], dtype=np.int64) * (windows.dilations[axis] * axis_step[axis])
+        position = (position[:, None] + taps).reshape(-1)
+    channel = np.arange(channels, dtype=np.int64) * math.prod(padded)
+    return window, (channel[:, None] + position).reshape(-1)
